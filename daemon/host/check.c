@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "host/check.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "host/clock.h"
+#include "host/settings_load.h"
+
+void check_print_problem(const struct problem *p, FILE *out)
+{
+    const char *word = p->severity == PROBLEM_ERROR ? "error" : "warning";
+    (void) fprintf(out, "%s%s%s: %s\n", p->place, *p->place ? ": " : "", word, p->message);
+}
+
+/* Whom the daemon runs as, where root checks for it: the user "bearerd" where there is one. */
+static uid_t daemon_user(void)
+{
+    const struct passwd *user = geteuid() == 0 ? getpwnam("bearerd") : NULL;
+    return user ? user->pw_uid : geteuid();
+}
+
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void print_summary(const struct settings *s, FILE *out)
+{
+    size_t n_warnings = 0;
+
+    for (size_t i = 0; i < s->problems.n_items; i++)
+        n_warnings += s->problems.items[i].severity == PROBLEM_WARNING;
+    (void) fprintf(out, "%zu profile%s usable, %zu not; %zu error%s, %zu warning%s\n", s->n_profiles,
+                   plural(s->n_profiles), s->n_failed, s->problems.n_errors, plural(s->problems.n_errors), n_warnings,
+                   plural(n_warnings));
+}
+
+int check_settings(const char *config_file, FILE *out, size_t *ret_n_errors)
+{
+    const struct settings_source source = {
+        .config_path = config_file,
+        .credentials_directory = getenv("CREDENTIALS_DIRECTORY"),
+        .daemon_uid = daemon_user(),
+        .wall_now = clock_wall(),
+    };
+    _cleanup_(settings_done) struct settings settings = {0};
+
+    int r = settings_load(&source, &settings);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < settings.problems.n_items; i++)
+        check_print_problem(&settings.problems.items[i], out);
+    if (settings.problems.is_incomplete)
+        (void) fprintf(out, "error: memory ran out: there are more problems than these\n");
+    print_summary(&settings, out);
+    *ret_n_errors = settings.problems.n_errors;
+    return 0;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include "host/keys.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host/files.h"
+
+/* Which kinds of keys go with a provider; for oauth2 the way of authentication decides. */
+struct want {
+    enum provider provider;
+    enum client_auth auth; /* looked at for oauth2 only */
+    enum key_kind kind;
+    bool is_optional;
+};
+
+static const struct want wants[] = {
+    {PROVIDER_VIPPS,       0,                           KEY_CLIENT_SECRET,    false},
+    {PROVIDER_VIPPS,       0,                           KEY_SUBSCRIPTION,     false},
+    {PROVIDER_VIPPS,       0,                           KEY_API_SUBSCRIPTION, true },
+    {PROVIDER_VIPPS_OAUTH, 0,                           KEY_CLIENT_SECRET,    false},
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_BASIC,           KEY_CLIENT_SECRET,    false},
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_POST,            KEY_CLIENT_SECRET,    false},
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_PRIVATE_KEY_JWT, KEY_SIGNING,          false},
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_TLS,             KEY_TLS,              false},
+};
+
+struct loader {
+    const struct key_source *source;
+    const struct profile_notes *notes;
+    struct problems *problems;
+    struct profile_settings *settings;
+};
+
+static bool is_wanted(const struct want *want, const struct profile_settings *s)
+{
+    return want->provider == s->provider && (s->provider != PROVIDER_OAUTH2 || want->auth == s->client_auth);
+}
+
+/* ---- what a key must look like ---- */
+
+/* Client secrets and subscription keys go into a header or a form: one line of printable ASCII. */
+static int check_text(const struct loader *l, const struct named_file *file, const struct secret *key)
+{
+    const char *text = secret_peek(key);
+    char first = text[0], last = text[key->size - 1];
+
+    for (size_t i = 0; i < key->size; i++) {
+        if (text[i] >= 0x20 && text[i] <= 0x7e)
+            continue;
+        problem_error(l->problems, file->file, file->line, "%s%s must hold one line of printable ASCII (%s)",
+                      file->what, file->path,
+                      text[i] == '\n' || text[i] == '\r' ? "it holds several lines"
+                                                         : "it holds a byte that is not");
+        return -EINVAL;
+    }
+    if (first == ' ' || last == ' ')
+        problem_warning(l->problems, file->file, file->line,
+                        "%s%s begins or ends with a space, which is taken as part of the key", file->what,
+                        file->path);
+    if (key->size >= 2 && (first == '"' || first == '\'') && first == last)
+        problem_warning(l->problems, file->file, file->line,
+                        "%s%s is in quotes, which are taken as part of the key", file->what, file->path);
+    return 0;
+}
+
+static int check_pem(const struct loader *l, const struct named_file *file, const struct secret *key)
+{
+    const char *text = secret_peek(key), *problem = NULL;
+
+    if (strstr(text, "-----BEGIN ENCRYPTED PRIVATE KEY-----") || strstr(text, "Proc-Type: 4,ENCRYPTED"))
+        problem = "is encrypted with a passphrase, which nobody could type at start; store it without one "
+                  "(openssl pkey -in ... -out ...)";
+    else if (!strstr(text, "-----BEGIN ") || !strstr(text, "PRIVATE KEY-----"))
+        problem = "holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)";
+    if (!problem)
+        return 0;
+    problem_error(l->problems, file->file, file->line, "%s%s %s", file->what, file->path, problem);
+    return -EINVAL;
+}
+
+static int check_form(const struct loader *l, enum key_kind kind, const struct named_file *file,
+                      const struct secret *key)
+{
+    switch (kind) {
+    case KEY_CLIENT_SECRET:
+    case KEY_SUBSCRIPTION:
+    case KEY_API_SUBSCRIPTION:
+        return check_text(l, file, key);
+    case KEY_TLS:
+    case KEY_SIGNING:
+        return check_pem(l, file, key);
+    case N_KEY_KINDS:
+        break;
+    }
+    return -EINVAL;
+}
+
+/* ---- where a key lies ---- */
+
+/* Reads one file and takes the key when it is fit. -ENOENT is the caller's to word. */
+static int load_from(const struct loader *l, enum key_kind kind, const struct named_file *file)
+{
+    _cleanup_(secret_done) struct secret key = SECRET_INIT;
+
+    int r = file_read_key(file, l->source->daemon_uid, l->problems, &key);
+    if (r == 0)
+        r = check_form(l, kind, file, &key);
+    if (r == 0)
+        secret_move(&l->settings->keys[kind], &key);
+    return r;
+}
+
+static int load_from_setting(const struct loader *l, enum key_kind kind)
+{
+    const struct profile_settings *s = l->settings;
+    unsigned line = l->notes->key_lines[kind];
+    char what[40];
+
+    (void) snprintf(what, sizeof(what), "%sFile=", key_kind_setting(kind));
+    const struct named_file file = {.path = s->key_files[kind], .what = what, .file = s->file, .line = line};
+    int r = load_from(l, kind, &file);
+    if (r != -ENOENT)
+        return r;
+    problem_error(l->problems, s->file, line,
+                  "%s%s does not exist; put the key there, or leave %s out and pass the credential %s.%s",
+                  what, file.path, what, s->name, key_kind_credential(kind));
+    return -EINVAL;
+}
+
+static int load_from_credential(const struct loader *l, const struct want *want)
+{
+    const char *directory = l->source->credentials_directory, *suffix = key_kind_credential(want->kind);
+    const struct profile_settings *s = l->settings;
+    _cleanup_free_ char *path = NULL;
+    int r = -ENOENT;
+
+    if (directory) {
+        if (asprintf(&path, "%s/%s.%s", directory, s->name, suffix) < 0) {
+            path = NULL;
+            return -ENOMEM;
+        }
+        const struct named_file file = {.path = path, .what = "credential ", .file = s->file};
+        r = load_from(l, want->kind, &file);
+    }
+    if (r == -ENOENT && want->is_optional)
+        return 0;
+    if (r != -ENOENT)
+        return r;
+    problem_error(
+        l->problems, s->file, 0, "no %s: [Keys] %sFile= is not set, and there is no credential %s.%s in %s",
+        suffix, key_kind_setting(want->kind), s->name, suffix,
+        directory ? directory : "$CREDENTIALS_DIRECTORY (which is not set: no LoadCredential= in the unit)");
+    return -EINVAL;
+}
+
+static int load_key(const struct loader *l, const struct want *want)
+{
+    if (l->notes->is_key_refused[want->kind])
+        return -EINVAL; /* the line that names it was reported */
+    return l->settings->key_files[want->kind] ? load_from_setting(l, want->kind)
+                                              : load_from_credential(l, want);
+}
+
+/* ---- certificates ---- */
+
+static int report_missing(const struct loader *l, const struct named_file *file, int r)
+{
+    if (r != -ENOENT)
+        return r;
+    problem_error(l->problems, file->file, file->line, "%s%s does not exist", file->what, file->path);
+    return -EINVAL;
+}
+
+static int load_certificate(const struct loader *l)
+{
+    struct profile_settings *s = l->settings;
+    const struct named_file file = {.path = s->tls_certificate_file,
+                                    .what = "TLSCertificateFile=",
+                                    .file = s->file,
+                                    .line = l->notes->certificate_line};
+
+    if (!s->tls_certificate_file || s->provider != PROVIDER_OAUTH2 || s->client_auth != CLIENT_AUTH_TLS)
+        return 0;
+    return report_missing(l, &file, file_read_certificate(&file, l->problems, &s->tls_certificate));
+}
+
+static int check_authorities(const struct loader *l)
+{
+    const struct profile_settings *s = l->settings;
+    const struct named_file file = {
+        .path = s->ca_file, .what = "CAFile=", .file = s->file, .line = l->notes->ca_line};
+
+    if (!s->ca_file)
+        return 0;
+    return report_missing(l, &file, file_check_authorities(&file, l->problems));
+}
+
+/* ---- keys that look like one another ---- */
+
+/* 8-4-4-4-12 hex digits. */
+static bool is_guid(const struct secret *key)
+{
+    const char *text = secret_peek(key);
+
+    if (key->size != 36)
+        return false;
+    for (size_t i = 0; i < 36; i++) {
+        bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (is_dash ? text[i] != '-' : !strchr("0123456789abcdefABCDEF", text[i]))
+            return false;
+    }
+    return true;
+}
+
+static void warn_about_mix_ups(const struct loader *l)
+{
+    const struct profile_settings *s = l->settings;
+    const struct secret *secret = &s->keys[KEY_CLIENT_SECRET], *subscription = &s->keys[KEY_SUBSCRIPTION];
+
+    if (secret_is_set(secret) && s->client_id && strcmp(secret_peek(secret), s->client_id) == 0)
+        problem_warning(l->problems, s->file, 0,
+                        "the client secret is the same as ClientID=: are they mixed up?");
+    if (secret_equal(secret, subscription))
+        problem_warning(l->problems, s->file, 0,
+                        "the client secret is the same as the subscription key: are they mixed up?");
+    if (is_guid(subscription))
+        problem_warning(l->problems, s->file, 0,
+                        "the subscription key looks like a client id; a subscription key is 32 hex digits");
+}
+
+int keys_load(const struct key_source *source, const struct profile_notes *notes, struct problems *problems,
+              struct profile_settings *settings)
+{
+    const struct loader loader = {source, notes, problems, settings};
+    int result = 0;
+
+    if (!notes->is_provider_known)
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(wants); i++) {
+        int r = is_wanted(&wants[i], settings) ? load_key(&loader, &wants[i]) : 0;
+        if (r == -ENOMEM)
+            return r;
+        result = r < 0 ? r : result;
+    }
+    int certificate = load_certificate(&loader), authorities = check_authorities(&loader);
+    if (certificate == -ENOMEM || authorities == -ENOMEM)
+        return -ENOMEM;
+    warn_about_mix_ups(&loader);
+    return certificate < 0 || authorities < 0 ? -EINVAL : result;
+}
