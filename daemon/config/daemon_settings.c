@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "bearerd-paths.h"
 #include "config/table.h"
@@ -75,6 +76,33 @@ static void check_socket_mode(const struct check *c)
             "SocketMode= lets every user of this machine connect; Allow= alone then guards the tokens");
 }
 
+/* A group that is written down must exist; that the built-in default may be missing is host/listen's matter.
+ */
+static int check_socket_group(const struct check *c)
+{
+    const struct name_resolver *resolver = c->source->resolver;
+    const char *group = c->settings->socket_group;
+    unsigned line = line_of(c, "Daemon", "SocketGroup");
+    uint32_t gid;
+
+    if (!line || !group || c->states[table_find(&table, "Daemon", "SocketGroup")].is_bad)
+        return 0;
+    if (strspn(group, "0123456789") == strlen(group))
+        return 0;
+    int r = resolver->group(resolver->userdata, group, &gid);
+    if (r == -ENOENT)
+        problem_error(
+            c->problems, c->source->file, line,
+            "SocketGroup= names the group \"%s\", which does not exist on this system; create it, or name "
+            "another",
+            group);
+    else if (r < 0 && r != -ENOMEM)
+        problem_error(c->problems, c->source->file, line,
+                      "SocketGroup= names the group \"%s\", which could not be looked up: %s", group,
+                      strerror(-r));
+    return r == -ENOMEM ? r : 0;
+}
+
 static void check_connections(const struct check *c)
 {
     unsigned total = line_of(c, "Daemon", "MaxConnections");
@@ -108,5 +136,8 @@ int daemon_settings_parse(const struct settings_text *source, struct problems *p
     const struct check check = {source, problems, states, ret};
     check_socket_mode(&check);
     check_connections(&check);
+    r = check_socket_group(&check);
+    if (r < 0)
+        return r;
     return problems->n_errors > n_errors_before ? -EINVAL : 0;
 }

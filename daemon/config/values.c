@@ -172,7 +172,8 @@ int value_secret(const struct setting_context *context, const char *value, void 
     problem_error(
         context->problems, context->file, context->line,
         "%s= would put a secret into a settings file, where too many can read it: put it into a file of "
-        "its own (mode 0600) and name that with %sFile=, or pass it as the credential NAME.%s",
+        "its own (of the daemon's user, mode 0600) and name that with %sFile=, or pass it as the credential "
+        "NAME.%s",
         context->setting->key, context->setting->key, credential);
     return -EBADMSG;
 }

@@ -37,7 +37,8 @@ usec_t policy_demand_interval_for(const struct refresh_policy *policy, usec_t li
 /*
  * When to refresh a token that arrived at `now`: at_percent of its life from the moment it was asked for, minus a
  * random part of jitter_percent, but not before the spacing has passed since `now`, nor later than the moment when
- * callers without a min_ttl stop getting it.
+ * callers without a min_ttl stop getting it. Where these two cross, as for a short token that came late, the spacing
+ * wins.
  */
 usec_t policy_refresh_at(const struct refresh_policy *policy, const struct token *token, usec_t now, uint64_t random);
 

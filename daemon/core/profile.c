@@ -370,7 +370,8 @@ void profile_init_unusable(struct profile *p, const struct unusable_profile *u, 
         .n_failures = 1,
         .failure = {.class = FAILURE_PERMANENT, .reason = REASON_SETTINGS},
     };
-    (void) snprintf(p->failure.message, sizeof(p->failure.message), "%s", u->message);
+    if ((size_t) snprintf(p->failure.message, sizeof(p->failure.message), "%s", u->message) >= sizeof(p->failure.message))
+        memcpy(p->failure.message + sizeof(p->failure.message) - 4, "...", 4);
 }
 
 void profile_done(struct profile *p)

@@ -187,6 +187,19 @@ struct entry *registry_pop_note(struct registry *r, enum note *ret)
     return e;
 }
 
+/*
+ * When a fetch is needed: when callers stop getting the token, or at once. A moment, not just "first": who has waited
+ * longest for a slot goes first, and profiles that fail and come again cannot keep another from its turn for ever.
+ */
+static usec_t entry_urgent_at(const struct entry *e, usec_t now)
+{
+    const struct token *t = &e->profile.token;
+
+    if (!profile_is_usable_for(&e->profile, MIN_TTL_DEFAULT, now))
+        return now;
+    return usec_sub(t->expires_at, policy_default_min_ttl_for(t->lifetime_for));
+}
+
 /* Steps the profile and files what comes of it. */
 static enum verdict entry_step(struct registry *r, struct entry *e, struct event *event, usec_t now)
 {
@@ -194,8 +207,7 @@ static enum verdict entry_step(struct registry *r, struct entry *e, struct event
     struct actions actions = profile_step(&e->profile, event, now);
 
     if (actions.fetch)
-        schedule_add(&r->schedule, &e->job,
-                     profile_is_usable_for(&e->profile, MIN_TTL_DEFAULT, now) ? e->profile.token.expires_at : 0);
+        schedule_add(&r->schedule, &e->job, entry_urgent_at(e, now));
     heap_set(&r->wakes, &e->wake, actions.wake_at);
     entry_note(r, e, actions.note);
     if (actions.has_ended)

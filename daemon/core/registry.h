@@ -23,7 +23,7 @@
 enum answer {
     ANSWER_NONE,      /* still waits */
     ANSWER_TOKEN,     /* profile->token is good for this caller (WAIT_FOR_TOKEN); a new token came (WAIT_FOR_OUTCOME) */
-    ANSWER_FAILED,    /* no usable token in time: profile->failure says why */
+    ANSWER_FAILED,    /* no usable token in time: profile->failure says why, unless n_failures is 0 (over the budget) */
     ANSWER_TIMED_OUT, /* the caller's time is over while an attempt is still in flight */
     ANSWER_TOO_LONG,  /* min_ttl is more than this issuer's tokens ever have */
     ANSWER_STOPPING,  /* the daemon is going down */

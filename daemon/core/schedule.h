@@ -47,7 +47,10 @@ void schedule_done(struct schedule *s);
 /* The origin of a URL, made when it is new. Borrowed until schedule_done(). -ENOMEM. */
 _must_check_ int schedule_get_origin(struct schedule *s, const char *url, struct origin **ret);
 
-/* Queues a job (job->origin is set); `urgent_at` is the moment it is needed, 0 for one that is missed already. */
+/*
+ * Queues a job (job->origin is set). `urgent_at` is the moment it is needed, now for one that is missed already: so
+ * whoever comes later does not go first, and nobody starves.
+ */
 void schedule_add(struct schedule *s, struct job *job, usec_t urgent_at);
 
 /* Takes back a job that was not popped; does nothing for one that is not queued. */

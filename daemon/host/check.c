@@ -33,8 +33,8 @@ static void print_summary(const struct settings *s, FILE *out)
     for (size_t i = 0; i < s->problems.n_items; i++)
         n_warnings += s->problems.items[i].severity == PROBLEM_WARNING;
     (void) fprintf(out, "%zu profile%s usable, %zu not; %zu error%s, %zu warning%s\n", s->n_profiles,
-                   plural(s->n_profiles), s->n_failed, s->problems.n_errors, plural(s->problems.n_errors), n_warnings,
-                   plural(n_warnings));
+                   plural(s->n_profiles), s->n_failed, s->problems.n_errors, plural(s->problems.n_errors),
+                   n_warnings, plural(n_warnings));
 }
 
 int check_settings(const char *config_file, FILE *out, size_t *ret_n_errors)
@@ -52,8 +52,6 @@ int check_settings(const char *config_file, FILE *out, size_t *ret_n_errors)
         return r;
     for (size_t i = 0; i < settings.problems.n_items; i++)
         check_print_problem(&settings.problems.items[i], out);
-    if (settings.problems.is_incomplete)
-        (void) fprintf(out, "error: memory ran out: there are more problems than these\n");
     print_summary(&settings, out);
     *ret_n_errors = settings.problems.n_errors;
     return 0;

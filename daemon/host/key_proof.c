@@ -15,7 +15,8 @@ static int prove_signing_key(const struct profile_settings *s, const struct prof
 
     int r = assertion_key_check(&s->keys[KEY_SIGNING], s->signing_algorithm, &problem);
     if (r == -EBADMSG) {
-        problem_error(problems, s->file, notes->key_lines[KEY_SIGNING], "the signing key cannot be used: %s", problem);
+        problem_error(problems, s->file, notes->key_lines[KEY_SIGNING], "the signing key cannot be used: %s",
+                      problem);
         return -EINVAL;
     }
     return r;
@@ -30,11 +31,13 @@ static int prove_tls_key(const struct profile_settings *s, const struct profile_
 
     int r = tls_key_check(&s->tls_certificate, &s->keys[KEY_TLS], &ends_at, &problem);
     if (r == -EBADMSG) {
-        problem_error(problems, s->file, notes->certificate_line, "the client certificate cannot be used: %s", problem);
+        problem_error(problems, s->file, notes->certificate_line, "the client certificate cannot be used: %s",
+                      problem);
         return -EINVAL;
     }
     if (r == 0 && ends_at < usec_add(wall_now, ENDS_SOON_FOR))
-        problem_warning(problems, s->file, notes->certificate_line, "the client certificate %s at %s: renew it",
+        problem_warning(problems, s->file, notes->certificate_line,
+                        "the client certificate %s at %s: renew it",
                         ends_at <= wall_now ? "has ended" : "ends", usec_format_rfc3339(ends_at, moment));
     return r;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "bearerd-paths.h"
 #include "wire/basic.h"
@@ -226,6 +227,16 @@ static void draft_credentials(struct draft *d)
     }
 }
 
+/* True when the operator has set this header: it is then not ours to add. */
+static bool has_header(const struct profile_settings *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_headers; i++) {
+        if (strcasecmp(s->headers[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 int grant_build(const struct profile_settings *s, const struct grant_inputs *in, struct http_request *ret,
                 const char **ret_problem)
 {
@@ -237,7 +248,8 @@ int grant_build(const struct profile_settings *s, const struct grant_inputs *in,
     };
 
     add_text_header(&d, "Accept", "application/json");
-    add_text_header(&d, "User-Agent", "bearerd/" BEARERD_VERSION);
+    if (!has_header(s, "User-Agent"))
+        add_text_header(&d, "User-Agent", "bearerd/" BEARERD_VERSION);
     draft_credentials(&d);
     for (size_t i = 0; i < s->n_headers; i++)
         add_text_header(&d, s->headers[i].name, s->headers[i].value);

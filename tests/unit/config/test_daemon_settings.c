@@ -124,6 +124,7 @@ static void test_bad_values_say_what_is_allowed(void **state)
     expect_daemon_error("[Daemon]\nConcurrentFetches=16 # many\n", 2, "a number from 1 to 1024");
     expect_daemon_error("[Daemon]\nProfileDirectory=profiles\n", 2, "absolute path");
     expect_daemon_error("[Daemon]\nSocketGroup=a b\n", 2, "one group");
+    expect_daemon_error("[Daemon]\nSocketGroup=nobody-here\n", 2, "does not exist on this system");
 }
 
 static void test_admins_are_named(void **state)

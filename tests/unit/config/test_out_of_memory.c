@@ -103,6 +103,7 @@ static void test_every_allocation_may_fail(void **state)
         failing_allocation = 0;
         was_reached = n_allocations >= n;
         if (r == 0) {
+            assert_false(settings.problems.is_incomplete);
             assert_int_equal(settings.n_profiles, 1);
             assert_int_equal(settings.n_failed, 1);
             assert_int_equal(settings.problems.n_errors, 5);

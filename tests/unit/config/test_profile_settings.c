@@ -240,6 +240,8 @@ static void test_a_secret_has_no_place_here(void **state)
         "[Keys]\nhunter2=\n",
         "[Profile]\nTokenURL=hunter2\n",
         "[Profile]\nBaseURL=https://u:hunter2@x.example/\n",
+        "[Keys]\nhunter2longbase64text=\n",
+        "[Keys]\nhunter2==\n",
     };
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
         char text[256];

@@ -78,6 +78,75 @@ static void slots_bound_what_is_in_flight(void **state _unused_)
     assert_ptr_equal(registry_pop_fetch(&w.r, w.now), ENTRY(&w, 1));
 }
 
+/*
+ * Twenty profiles of one upstream that hangs, and one slot, which is never free: everybody gets a turn, for
+ * who failed and comes again queues behind those who still wait.
+ */
+static void nobody_starves_behind_those_who_come_again(void **state _unused_)
+{
+    static char names[20][4];
+    static struct profile_settings s[20];
+    unsigned turns[20] = {0};
+    struct registry r;
+    usec_t now = T0;
+
+    registry_init(&r, 1, 1);
+    for (unsigned i = 0; i < 20; i++) {
+        (void) snprintf(names[i], sizeof(names[i]), "p%02u", i);
+        s[i] =
+            (struct profile_settings){.name = names[i], .token_url = world_urls[0], .refresh = EXACT_POLICY};
+        s[i].refresh.retry_max_for = SEC(2);
+        assert_int_equal(registry_add(&r, &s[i]), 0);
+    }
+    registry_start(&r, now);
+    for (unsigned i = 0; i < 400; i++) {
+        struct entry *e = registry_pop_fetch(&r, now);
+        assert_non_null(e);
+        turns[(e->profile.name[1] - '0') * 10 + e->profile.name[2] - '0']++;
+        now += SEC(15);
+        registry_advance(&r, now);
+        registry_end_fetch(&r, e, NULL, &UNAVAILABLE, false, now);
+    }
+    for (unsigned i = 0; i < 20; i++)
+        assert_in_range(turns[i], 19, 21);
+    registry_done(&r);
+}
+
+/* The one whose token runs out first goes first, though it came last. */
+static void the_token_that_ends_first_is_refreshed_first(void **state _unused_)
+{
+    static char names[4][2] = {"a", "b", "c", "d"};
+    static struct profile_settings s[4];
+    struct registry r;
+    struct waiter w[4];
+    usec_t now = T0;
+
+    registry_init(&r, 1, 1);
+    for (unsigned i = 0; i < 4; i++) {
+        s[i] =
+            (struct profile_settings){.name = names[i], .token_url = world_urls[0], .refresh = EXACT_POLICY};
+        assert_int_equal(registry_add(&r, &s[i]), 0);
+    }
+    registry_start(&r, now);
+    for (struct entry *e; (e = registry_pop_fetch(&r, now));) {
+        _cleanup_(token_done) struct token t =
+            make_token("t", now, SEC(3600 - 100 * (e->profile.name[0] - 'a')));
+        registry_end_fetch(&r, e, &t, NULL, true, now);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        waiter_init(&w[i]);
+        w[i].kind = WAIT_FOR_OUTCOME;
+        assert_int_equal(registry_request(&r, r.entries[i], &w[i], SEC(10), now + SEC(10)), ANSWER_NONE);
+    }
+    for (unsigned i = 4; i-- > 0;) {
+        struct entry *e = registry_pop_fetch(&r, now + SEC(10));
+        assert_ptr_equal(e, r.entries[i]);
+        registry_end_fetch(&r, e, NULL, &UNAVAILABLE, true, now + SEC(10));
+    }
+    registry_stop(&r);
+    registry_done(&r);
+}
+
 static void a_year_passes_by_itself(void **state _unused_)
 {
     _cleanup_(world_done) struct world w;
@@ -194,6 +263,8 @@ int main(void)
         cmocka_unit_test(all_of_many_are_found),
         cmocka_unit_test(starting_fetches_each_once),
         cmocka_unit_test(slots_bound_what_is_in_flight),
+        cmocka_unit_test(nobody_starves_behind_those_who_come_again),
+        cmocka_unit_test(the_token_that_ends_first_is_refreshed_first),
         cmocka_unit_test(a_year_passes_by_itself),
         cmocka_unit_test(profiles_with_jitter_drift_apart),
         cmocka_unit_test(notes_come_out_once),

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include <cmocka.h>
 
@@ -42,6 +43,20 @@ static void add_setting_headers(struct profile_settings *s)
     fixture_set(&s->headers[0].value, "123456");
     fixture_set(&s->headers[1].name, "Vipps-System-Name");
     fixture_set(&s->headers[1].value, "acme");
+}
+
+static void test_operator_may_name_the_user_agent(void **state)
+{
+    _cleanup_(profile_settings_done) struct profile_settings s = fixture_vipps();
+    unsigned n_agents = 0;
+    (void) state;
+
+    add_setting_headers(&s);
+    fixture_set(&s.headers[1].name, "user-agent");
+    _cleanup_(http_request_done) struct http_request r = build(&s);
+    for (size_t i = 0; i < r.n_headers; i++)
+        n_agents += strncasecmp(secret_peek(&r.headers[i]), "User-Agent:", 11) == 0;
+    assert_int_equal(n_agents, 1);
 }
 
 static void test_vipps_sends_keys_as_headers_and_no_body(void **state)
@@ -205,6 +220,7 @@ static void test_what_is_missing_or_too_much_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_operator_may_name_the_user_agent),
         cmocka_unit_test(test_vipps_sends_keys_as_headers_and_no_body),
         cmocka_unit_test(test_vipps_oauth_is_basic_with_plain_halves),
         cmocka_unit_test(test_oauth2_basic_is_form_encoded_first),

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What each request of the API comes to: who may ask, which answer. It turns a request (host/server) into a question
+ * to the registry (core) and what the registry says into a body (wire); it reads no clock and touches no descriptor.
+ *
+ * Cached answers: the body of /token changes once a second at most, so it is kept, whole, for the callers of the same
+ * second. Everything kept is dropped by api_forget() whenever something happened to any token.
+ */
+
+#include "core/registry.h"
+#include "host/server.h"
+#include "wire/reply.h"
+
+#define API_CACHE_SLOTS 64
+
+struct cached_reply {
+    const struct entry *entry; /* NULL: free */
+    enum endpoint endpoint;
+    bool is_text;
+    uint64_t generation;
+    usec_t left_for; /* whole seconds */
+    struct response *response;
+};
+
+struct api {
+    struct registry *registry;              /* borrowed */
+    const struct daemon_settings *settings; /* borrowed */
+    struct server_stats *stats;             /* borrowed */
+    struct log *log;                        /* borrowed */
+    void (*read_time)(void *userdata, struct reply_time *ret);
+    bool (*is_healthy)(void *userdata);
+    void (*kick)(void *userdata); /* the registry has something to do, once the loop turns */
+    void *userdata;
+    struct cached_reply cache[API_CACHE_SLOTS];
+    usec_t denial_debt_at;       /* leaky bucket of logged denials */
+    uint64_t n_unlogged_denials;
+};
+
+/* Wipes what is cached. */
+void api_done(struct api *a);
+
+/* Drops the cached answers, as after a fetch or an expiry. */
+void api_forget(struct api *a);
+
+/* The server's handler (struct server_handler); userdata is the struct api. */
+struct response *api_handle(void *userdata, struct request *r);
+void api_hang_up(void *userdata, struct request *r);
+
+/* A waiter came out of the registry: the answer to its request. NULL when memory is out. */
+struct response *api_finish(struct api *a, struct request *r);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The inside of a connection and of the server, for server.c and connection.c alone. */
+
+#include <microhttpd.h>
+
+#include "host/response.h"
+#include "host/server.h"
+#include "host/users.h"
+
+enum phase {
+    PHASE_IDLE,
+    PHASE_READING,
+    PHASE_WAITING,
+    PHASE_SENDING,
+    PHASE_REFUSED, /* over a limit, told so, and not counted: see linger() */
+};
+#define N_PHASES (PHASE_REFUSED + 1)
+
+/* Connections beyond the limit that can be told so at the same time. */
+#define REFUSED_MAX 16
+
+struct connection {
+    struct request request;
+    struct server *server;
+    struct MHD_Connection *mhd;
+    struct user *user; /* NULL in PHASE_REFUSED */
+    int fd; /* libmicrohttpd's to close */
+    enum phase phase;
+    struct list in_phase; /* in server->phases[phase], the longest there first */
+    usec_t since_at;      /* when the phase began */
+    size_t body_size;     /* of the request, so far */
+    struct response *response; /* of a WAITING request that was answered, until it is queued */
+    uint32_t *groups;  /* loaded, owned */
+    struct list in_half_closed; /* in server->half_closed, until libmicrohttpd is told */
+    bool is_half_closed; /* the client has closed its sending half; libmicrohttpd has been or is to be told */
+    bool is_suspended;   /* by MHD_suspend_connection() */
+    bool has_groups;
+    bool is_aborted; /* nobody is there any more, or no memory for an answer: close */
+};
+
+struct server {
+    sd_event *event;
+    struct log *log;
+    struct server_limits limits;
+    struct server_handler handler;
+    struct server_stats stats;
+    struct MHD_Daemon *mhd;
+    int watch_fd; /* our own epoll over all connections */
+    sd_event_source *watch_source;
+    sd_event_source *mhd_source;
+    sd_event_source *again_source; /* libmicrohttpd has more to do than its epoll tells */
+    sd_event_source *timer;        /* the next deadline of a phase */
+    usec_t timer_at;               /* what it is set to; USEC_INFINITY when off */
+    struct list phases[N_PHASES];
+    struct list half_closed; /* connections whose end of stream libmicrohttpd may have missed */
+    bool has_closed;         /* a connection, in this run of libmicrohttpd */
+    struct users users;
+    size_t n_lingering; /* in PHASE_REFUSED */
+    bool is_stopping;
+    sd_event_source *grace_timer;
+    void (*drained)(void *userdata);
+    void *drained_userdata;
+};
+
+/* "Now" of this turn of the loop, CLOCK_BOOTTIME. */
+usec_t server_now(const struct server *s);
+
+/* Begins a phase. */
+void connection_enter(struct connection *c, enum phase phase);
+
+/* When a phase has lasted too long; USEC_INFINITY for WAITING, which the waiter's deadline bounds. */
+usec_t phase_limit_for(enum phase phase);
+
+/* Sets or re-sets the timer to the earliest deadline of all phases. */
+void server_arm_timer(struct server *s);
+
+/* Lets libmicrohttpd work, and comes back for more where it has more. */
+void server_run(struct server *s);
+
+/* libmicrohttpd's callbacks, installed by server_new(). */
+enum MHD_Result connection_handle_request(void *userdata, struct MHD_Connection *mhd, const char *url,
+                                          const char *method, const char *version, const char *upload_data,
+                                          size_t *upload_data_size, void **request_context);
+void *connection_handle_target(void *userdata, const char *target, struct MHD_Connection *mhd);
+void connection_handle_completed(void *userdata, struct MHD_Connection *mhd, void **request_context,
+                                 enum MHD_RequestTerminationCode how);
+
+/* A new connection: its object, or NULL when it was refused (and told so). */
+struct connection *connection_admit(struct server *s, struct MHD_Connection *mhd, int fd);
+
+/* The end of a connection: libmicrohttpd closes the descriptor after this. */
+void connection_free(struct connection *c);
+
+/* Something happened on the descriptor: the first byte of a request, or the client has left. */
+void connection_notice(struct connection *c, uint32_t epoll_events);
+
+/* Takes a request that waits back from the handler and closes. Does nothing in other phases. */
+void connection_hang_up(struct connection *c);
+
+/* Its phase has lasted too long: ends it, with 408 where a request had begun. */
+void connection_expire(struct connection *c);

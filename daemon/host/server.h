@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * HTTP over the Unix socket: libmicrohttpd on the sd-event loop. It knows connections, their limits and
+ * deadlines, and hands each whole request to the handler; what the answer is, api.c decides.
+ *
+ * One connection goes round through these phases, each with a deadline of its own, so that no client can hold
+ * a place for ever:
+ *
+ *     IDLE      no request; at most 60 s
+ *     READING   the first byte of a request came; all of it within 10 s
+ *     WAITING   the handler has not answered yet; its waiter's deadline bounds that
+ *     SENDING   the answer is on its way; at most 60 s
+ *
+ * libmicrohttpd tells neither of first bytes nor of clients that leave while their request waits, so each
+ * connection is watched by an edge-triggered epoll of the server's own as well. It is looked at before
+ * libmicrohttpd reads; where a byte still slips through, the request counts as idle and gets 60 s instead
+ * of 10.
+ *
+ * A connection over a limit is answered 429 and closed; nothing it sent is looked at.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "core/access.h"
+#include "core/registry.h"
+#include "wire/metrics.h"
+#include "wire/route.h"
+
+struct server;
+struct response;
+
+/* The most of a request body that is read. */
+#define REQUEST_BODY_MAX ((size_t) 4096)
+
+/* One request, valid from the handler's call until it is answered or hung up. */
+struct request {
+    struct route route;
+    enum {
+        REQUEST_GET,
+        REQUEST_HEAD,
+        REQUEST_POST,
+        REQUEST_OTHER,
+    } method;
+    bool accepts_text;      /* Accept: text/plain, and not JSON */
+    bool is_body_too_large; /* over REQUEST_BODY_MAX: answer 413 */
+    struct peer peer;       /* groups are not loaded until request_load_groups() */
+    struct waiter waiter;   /* the handler's, for a request that waits */
+    struct entry *entry;    /* the handler's */
+    bool is_waiting;        /* the handler's: its NULL means that the answer comes later, not that memory is out */
+};
+
+struct server_handler {
+    /* A whole request is here. Returns its answer (a reference that is consumed), or NULL: it will come
+     * through server_answer() when the handler has set `is_waiting`, else there never will be one and the
+     * connection is closed. */
+    struct response *(*handle)(void *userdata, struct request *r);
+    /* The client of a request that waits has left, or the server stops: forget the request. */
+    void (*hang_up)(void *userdata, struct request *r);
+    void *userdata;
+};
+
+struct server_limits {
+    uint64_t max_connections;
+    uint64_t max_connections_per_user;
+};
+
+/* Serves on `listen_fd` (taken, also on failure). `log` is borrowed. 0 or -errno. */
+_must_check_ int server_new(struct server **ret, sd_event *event, int listen_fd,
+                            const struct server_limits *limits, const struct server_handler *handler,
+                            struct log *log);
+
+/* Closes everything at once. Takes NULL; returns NULL. */
+struct server *server_free(struct server *s);
+DEFINE_CLEANUP(struct server *, server_free, server_free)
+
+/* The answer to a request whose handler returned NULL; the reference is consumed. NULL (no memory) closes. */
+void server_answer(struct request *r, struct response *response);
+
+/*
+ * Takes what has been sent and nothing more: accepts what waits at the socket, closes it, and lets no
+ * connection send another request (a request that was sent is answered, one that comes later fails at the
+ * sender, which knows that it was not read). `drained` is called, from the loop, when the last connection is
+ * gone, and after `grace_for` anyway.
+ */
+void server_stop(struct server *s, usec_t grace_for, void (*drained)(void *userdata), void *userdata);
+
+/* Counters; n_connections is the number open now. Borrowed. */
+struct server_stats *server_get_stats(struct server *s);
+
+/* Loads the supplementary groups of the peer, once; needed before a group rule is asked. */
+void request_load_groups(struct request *r);
+
+/* ---- answers ---- */
+
+struct response_header {
+    const char *name;
+    const char *value;
+};
+
+/*
+ * An answer that can be sent any number of times. The body is taken out of `body_take`, which is then empty;
+ * it is wiped with the last reference. NULL when memory is out, or when the buffer had failed.
+ */
+struct response *response_new(unsigned status, const char *content_type, struct buffer *body_take,
+                              const struct response_header *headers, size_t n_headers);
+struct response *response_ref(struct response *r);
+
+/* Takes NULL; returns NULL. */
+struct response *response_unref(struct response *r);
+DEFINE_CLEANUP(struct response *, response_unref, response_unref)
+
+unsigned response_status(const struct response *r);

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cmocka.h>
+
+#include "host/supervisor.h"
+
+/* How often the watchdog of these tests wants to hear something, in microseconds. */
+#define WATCHDOG_USEC "20000"
+/* Far more than anything here takes. */
+#define PATIENCE_FOR (5 * USEC_PER_SEC)
+
+static int manager; /* the service manager's end */
+static sd_event *event;
+static struct supervisor *s;
+static bool is_well;
+static unsigned n_asked;
+
+static bool is_healthy(void *userdata)
+{
+    assert_ptr_equal(userdata, &n_asked);
+    n_asked++;
+    return is_well;
+}
+
+/* Binds to a name that the kernel picks, in no file system. */
+static int set_up(void **state _unused_)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof(sa_family_t);
+    char name[sizeof(address.sun_path) + 1];
+
+    manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(manager, (struct sockaddr *) &address, size), 0);
+    size = sizeof(address);
+    assert_int_equal(getsockname(manager, (struct sockaddr *) &address, &size), 0);
+    (void) snprintf(name, sizeof(name), "@%.*s", (int) (size - sizeof(sa_family_t) - 1),
+                    address.sun_path + 1);
+    assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+    assert_int_equal(sd_event_new(&event), 0);
+    is_well = true;
+    n_asked = 0;
+    return 0;
+}
+
+static int tear_down(void **state _unused_)
+{
+    s = supervisor_free(s);
+    event = sd_event_unref(event);
+    (void) close(manager);
+    (void) unsetenv("NOTIFY_SOCKET");
+    (void) unsetenv("WATCHDOG_USEC");
+    (void) unsetenv("WATCHDOG_PID");
+    return 0;
+}
+
+static void start(void)
+{
+    assert_int_equal(supervisor_new(&s, event, is_healthy, &n_asked), 0);
+}
+
+static void start_watched(void)
+{
+    char pid[16];
+
+    (void) snprintf(pid, sizeof(pid), "%d", getpid());
+    assert_int_equal(setenv("WATCHDOG_USEC", WATCHDOG_USEC, 1), 0);
+    assert_int_equal(setenv("WATCHDOG_PID", pid, 1), 0);
+    start();
+}
+
+/* The next thing the manager was told; "" when there is nothing. */
+static const char *told(void)
+{
+    static char text[1024];
+    ssize_t n = recv(manager, text, sizeof(text) - 1, 0);
+
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+static void ready_is_told_once(void **state _unused_)
+{
+    start();
+    assert_string_equal(told(), "");
+    assert_false(supervisor_is_ready(s));
+    supervisor_ready(s);
+    supervisor_ready(s);
+    assert_true(supervisor_is_ready(s));
+    assert_string_equal(told(), "READY=1");
+    assert_string_equal(told(), "");
+}
+
+static void a_status_is_told_when_it_changes(void **state _unused_)
+{
+    char longer[2000];
+
+    start();
+    supervisor_status(s, "2 profiles: 2 fresh");
+    supervisor_status(s, "2 profiles: 2 fresh");
+    supervisor_status(s, "2 profiles: 1 fresh, 1 failed: 100%s %n");
+    supervisor_status(s, "2 profiles: 2 fresh");
+    assert_string_equal(told(), "STATUS=2 profiles: 2 fresh");
+    assert_string_equal(told(), "STATUS=2 profiles: 1 fresh, 1 failed: 100%s %n");
+    assert_string_equal(told(), "STATUS=2 profiles: 2 fresh");
+    assert_string_equal(told(), "");
+
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    supervisor_status(s, longer);
+    supervisor_status(s, longer);
+    assert_int_equal(strncmp(told(), "STATUS=xxx", 10), 0);
+    assert_string_equal(told(), "");
+}
+
+static void stopping_is_told_with_a_status(void **state _unused_)
+{
+    start();
+    supervisor_status(s, "2 profiles: 2 fresh");
+    (void) told();
+    supervisor_stopping(s);
+    assert_string_equal(told(), "STOPPING=1\nSTATUS=Stopping: answering the last requests");
+}
+
+static void a_long_start_is_announced(void **state _unused_)
+{
+    start();
+    supervisor_extend_start(s, 45 * USEC_PER_SEC);
+    assert_string_equal(told(), "EXTEND_TIMEOUT_USEC=45000000");
+}
+
+static void without_a_watchdog_nothing_is_pinged(void **state _unused_)
+{
+    start();
+    assert_int_equal(sd_event_run(event, 0), 0);
+    assert_string_equal(told(), "");
+    assert_int_equal(n_asked, 0);
+    /* What is meant for another process is not for us. */
+    s = supervisor_free(s);
+    assert_int_equal(setenv("WATCHDOG_USEC", WATCHDOG_USEC, 1), 0);
+    assert_int_equal(setenv("WATCHDOG_PID", "1", 1), 0);
+    start();
+    assert_int_equal(sd_event_run(event, 0), 0);
+    assert_int_equal(n_asked, 0);
+}
+
+static void a_healthy_daemon_pings_again_and_again(void **state _unused_)
+{
+    start_watched();
+    assert_null(getenv("WATCHDOG_USEC"));
+    assert_null(getenv("WATCHDOG_PID"));
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_true(sd_event_run(event, PATIENCE_FOR) > 0);
+        assert_int_equal(n_asked, i);
+        assert_string_equal(told(), "WATCHDOG=1");
+        assert_string_equal(told(), "");
+    }
+}
+
+/* A watchdog that pings without asking cannot bite. */
+static void a_sick_one_stays_silent_and_may_recover(void **state _unused_)
+{
+    start_watched();
+    is_well = false;
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_true(sd_event_run(event, PATIENCE_FOR) > 0);
+        assert_int_equal(n_asked, i);
+        assert_string_equal(told(), "");
+    }
+    is_well = true;
+    assert_true(sd_event_run(event, PATIENCE_FOR) > 0);
+    assert_string_equal(told(), "WATCHDOG=1");
+}
+
+static void without_a_manager_nothing_happens(void **state _unused_)
+{
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+    start();
+    supervisor_extend_start(s, USEC_PER_SEC);
+    supervisor_ready(s);
+    supervisor_status(s, "1 profile: 1 fresh");
+    supervisor_stopping(s);
+    assert_true(supervisor_is_ready(s));
+    assert_string_equal(told(), "");
+    assert_null(supervisor_free(NULL));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(ready_is_told_once),
+        TEST(a_status_is_told_when_it_changes),
+        TEST(stopping_is_told_with_a_status),
+        TEST(a_long_start_is_announced),
+        TEST(without_a_watchdog_nothing_is_pinged),
+        TEST(a_healthy_daemon_pings_again_and_again),
+        TEST(a_sick_one_stays_silent_and_may_recover),
+        TEST(without_a_manager_nothing_happens),
+    };
+    return cmocka_run_group_tests_name("supervisor", tests, NULL, NULL);
+}
