@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * What each request of the API comes to: who may ask, which answer. It turns a request (host/server) into a question
- * to the registry (core) and what the registry says into a body (wire); it reads no clock and touches no descriptor.
+ * What each request of the API comes to: who may ask, which answer. It turns a request (host/server) into a
+ * question to the registry (core) and what the registry says into a body (wire); it reads no clock and
+ * touches no descriptor.
  *
- * Cached answers: the body of /token changes once a second at most, so it is kept, whole, for the callers of the same
- * second. Everything kept is dropped by api_forget() whenever something happened to any token.
+ * Cached answers: the body of /token changes once a second at most, so it is kept, whole, for the callers of
+ * the same second. Everything kept is dropped by api_forget() whenever something happened to any token.
  */
 
 #include "core/registry.h"
@@ -34,7 +35,7 @@ struct api {
     void (*kick)(void *userdata); /* the registry has something to do, once the loop turns */
     void *userdata;
     struct cached_reply cache[API_CACHE_SLOTS];
-    usec_t denial_debt_at;       /* leaky bucket of logged denials */
+    usec_t denial_debt_at; /* leaky bucket of logged denials */
     uint64_t n_unlogged_denials;
 };
 

@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * Owns every object of the running daemon and wires the layers: what the loop reports goes into the registry, what the
- * registry asks for goes out. It decides nothing.
+ * Owns every object of the running daemon and wires the layers: what the loop reports goes into the registry,
+ * what the registry asks for goes out. It decides nothing.
  *
  *     request   server -> api -> registry -> (at once, or a waiter) -> server_answer
  *     refresh   timer -> registry -> fetch -> upstream -> fetch -> registry -> waiters, log
  *
- * daemon_pump() is the one place where the registry's queues are emptied; it runs after everything that may have filled
- * them, from the loop and never from within a request.
+ * daemon_pump() is the one place where the registry's queues are emptied; it runs after everything that may
+ * have filled them, from the loop and never from within a request.
  */
 
 #include <systemd/sd-event.h>
@@ -37,21 +37,23 @@ struct daemon {
     sd_event_source *kick;        /* the registry's queues are to be emptied */
     sd_event_source *ready_timer; /* READY at the latest */
     sd_event_source *signals[3];
-    struct list fetches;          /* in flight, the oldest first (fetch.h) */
-    size_t n_unanswered;          /* profiles whose first attempt has not ended */
-    int64_t wall_offset;          /* wall clock minus CLOCK_BOOTTIME, as shown (daemon_time) */
+    struct list fetches; /* in flight, the oldest first (fetch.h) */
+    size_t n_unanswered; /* profiles whose first attempt has not ended */
+    int64_t wall_offset; /* wall clock minus CLOCK_BOOTTIME, as shown (daemon_time) */
     usec_t skew_logged_at;
     bool is_stopping;
 };
 
 /*
- * Builds everything and runs until a signal ends it. `settings_take` is moved in. Returns the exit status: 0 ended by
- * SIGTERM or SIGINT, 1 failed. What failed has been logged.
+ * Builds everything and runs until a signal ends it. `settings_take` is moved in. Returns the exit status: 0
+ * ended by SIGTERM or SIGINT, 1 failed. What failed has been logged.
  */
 int daemon_run(struct settings *settings_take, struct log *log);
 
-/* This turn's moment on both clocks. The shown wall clock follows steps, but not every wobble of the two clocks. */
+/* This turn's moment on both clocks. The shown wall clock follows steps, but not every wobble of the two
+ * clocks. */
 struct reply_time daemon_time(struct daemon *d);
 
-/* This turn's moment on CLOCK_MONOTONIC, which stands still in a suspend: for time-outs of libraries that count so. */
+/* This turn's moment on CLOCK_MONOTONIC, which stands still in a suspend: for time-outs of libraries that
+ * count so. */
 usec_t daemon_monotonic(const struct daemon *d);

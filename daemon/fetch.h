@@ -2,13 +2,14 @@
 #pragma once
 
 /*
- * One upstream request of one profile, from the registry's wish to its outcome. Belongs to the daemon, never to a
- * caller: nobody who hangs up ends it.
+ * One upstream request of one profile, from the registry's wish to its outcome. Belongs to the daemon, never
+ * to a caller: nobody who hangs up ends it.
  */
 
 #include "daemon.h"
 
-/* Starts what the registry popped. Ends, now or later, in registry_end_fetch(); call daemon_pump() afterwards. */
+/* Starts what the registry popped. Ends, now or later, in registry_end_fetch(); call daemon_pump()
+ * afterwards. */
 void fetch_start(struct daemon *d, struct entry *e);
 
 /* False when a fetch has been in flight for longer than its Timeout= allows: libcurl or the loop is stuck. */

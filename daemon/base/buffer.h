@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * A growing byte buffer with a hard maximum, always wiped when it grows or ends. Where it holds tokens or keys
+ * A growing byte buffer with a hard maximum, always wiped when it grows or ends. Where it holds tokens or
+ * keys
  * (`is_secret`), it lies in locked memory.
  *
- * Errors stick: after the first failure (-EMSGSIZE: over the maximum, -ENOMEM) every append does nothing, so a writer
- * appends piece by piece and asks buffer_error() once at the end. A buffer that failed holds a cut-off text: use none
- * of it.
+ * Errors stick: after the first failure (-EMSGSIZE: over the maximum, -ENOMEM) every append does nothing, so
+ * a writer appends piece by piece and asks buffer_error() once at the end. A buffer that failed holds a
+ * cut-off text: use none of it.
  */
 
 #include <stdarg.h>

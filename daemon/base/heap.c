@@ -23,7 +23,8 @@ static struct heap_node *meld(struct heap_node *a, struct heap_node *b)
     return a;
 }
 
-/* Joins a list of siblings in pairs from the left, then the pairs from the right: what makes removal O(log n). */
+/* Joins a list of siblings in pairs from the left, then the pairs from the right: what makes removal O(log
+ * n). */
 static struct heap_node *meld_siblings(struct heap_node *first)
 {
     struct heap_node *pairs = NULL, *root = NULL;

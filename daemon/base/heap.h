@@ -3,10 +3,11 @@
 
 /*
  * A priority queue of moments: the smallest `at` is on top. An intrusive pairing heap: the object embeds a
- * `struct heap_node`, so nothing is allocated and no operation can fail, which matters because a deadline that could
- * not be queued for want of memory would be a caller that is never answered.
+ * `struct heap_node`, so nothing is allocated and no operation can fail, which matters because a deadline
+ * that could not be queued for want of memory would be a caller that is never answered.
  *
- * Insertion and looking at the top are O(1), removal is O(log n) amortised. Equal moments come in no promised order.
+ * Insertion and looking at the top are O(1), removal is O(log n) amortised. Equal moments come in no promised
+ * order.
  */
 
 #include <stdbool.h>

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * An intrusive doubly linked ring. The object embeds a `struct list`; a head is a `struct list` of its own that points
- * at itself when the list is empty. No memory is ever allocated, so nothing here can fail.
+ * An intrusive doubly linked ring. The object embeds a `struct list`; a head is a `struct list` of its own
+ * that points at itself when the list is empty. No memory is ever allocated, so nothing here can fail.
  */
 
 #include <stdbool.h>
@@ -14,7 +14,10 @@ struct list {
     struct list *prev;
 };
 
-#define LIST_INIT(name) {&(name), &(name)}
+#define LIST_INIT(name)                                                                                      \
+    {                                                                                                        \
+        &(name), &(name)                                                                                     \
+    }
 
 static inline void list_init(struct list *l)
 {
@@ -56,5 +59,5 @@ static inline struct list *list_pop(struct list *head)
 #define list_foreach(i, head) for (struct list *i = (head)->next; i != (head); i = i->next)
 
 /* The same where the body may remove (or free) the element it is given. */
-#define list_foreach_safe(i, head)                                                                                     \
+#define list_foreach_safe(i, head)                                                                           \
     for (struct list *i = (head)->next, *i##_next = i->next; i != (head); i = i##_next, i##_next = i->next)

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Large enough for ten JWTs of the usual 1.4 KB, small enough that ten classes in use cost little resident memory. */
+/* Large enough for ten JWTs of the usual 1.4 KB, small enough that ten classes in use cost little resident
+ * memory. */
 #define SLAB_SIZE  ((size_t) 16384)
 #define BLOCK_MAX  ((size_t) 4096)
 #define BLOCK_MIN  ((size_t) 32)
@@ -27,7 +28,8 @@ static struct {
     struct locked_stat stat;
 } arena;
 
-/* The size class for `size` (at most BLOCK_MAX) and the true size of its blocks: 32, 40, 48, 56, 64, 80, ... */
+/* The size class for `size` (at most BLOCK_MAX) and the true size of its blocks: 32, 40, 48, 56, 64, 80, ...
+ */
 static size_t class_of(size_t size, size_t *ret_block_size)
 {
     size_t step = BLOCK_MIN / 4, block = BLOCK_MIN, class = 0;
@@ -36,7 +38,7 @@ static size_t class_of(size_t size, size_t *ret_block_size)
         if (class % 4 == 0 && class > 0)
             step *= 2;
         block += step;
-        class++;
+        class ++;
     }
     *ret_block_size = block;
     return class;

@@ -2,20 +2,21 @@
 #pragma once
 
 /*
- * Memory for secrets: pages that are locked into RAM, left out of core dumps and not inherited by a fork, and blocks
- * that are wiped when they are given back. The one process-wide state in this layer, as malloc's is.
+ * Memory for secrets: pages that are locked into RAM, left out of core dumps and not inherited by a fork, and
+ * blocks that are wiped when they are given back. The one process-wide state in this layer, as malloc's is.
  *
- * Blocks of up to 4 KiB come from slabs of one size class each (steps of a quarter of a power of two, so at most a
- * fifth is wasted); larger ones are mapped on their own. Slabs are kept for reuse, not unmapped.
+ * Blocks of up to 4 KiB come from slabs of one size class each (steps of a quarter of a power of two, so at
+ * most a fifth is wasted); larger ones are mapped on their own. Slabs are kept for reuse, not unmapped.
  *
- * Locking can fail (RLIMIT_MEMLOCK). Memory is handed out all the same, since a daemon that cannot serve is worse than
- * one that could be swapped; locked_memory_stat() tells, so that the failure is logged once.
+ * Locking can fail (RLIMIT_MEMLOCK). Memory is handed out all the same, since a daemon that cannot serve is
+ * worse than one that could be swapped; locked_memory_stat() tells, so that the failure is logged once.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A zeroed block of at least `size` bytes, or NULL when memory is out. Free with locked_free() and the same size. */
+/* A zeroed block of at least `size` bytes, or NULL when memory is out. Free with locked_free() and the same
+ * size. */
 void *locked_alloc(size_t size);
 
 /* Wipes the whole block and gives it back. NULL is allowed. `size` is what locked_alloc() was asked for. */

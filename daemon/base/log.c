@@ -12,18 +12,18 @@ static const struct {
     const char *name;
     const char *message_id;
 } events[N_LOG_EVENTS] = {
-    /* Made once with uuidgen; they never change, because people filter by them. */
-    [LOG_EVENT_NONE] = {"", ""},
-    [LOG_EVENT_STARTED] = {"started", "e9d956a1e8cd4f3992d54494134c320b"},
-    [LOG_EVENT_STOPPING] = {"stopping", ""},
-    [LOG_EVENT_TOKEN_FETCHED] = {"token-fetched", "340b34b5a8c04222bde818d799f78b1c"},
-    [LOG_EVENT_REFRESH_FAILED] = {"refresh-failed", "1c6aaea05fbb4bea975853c9d66271aa"},
-    [LOG_EVENT_PROFILE_FAILED] = {"profile-failed", "05b8137ccd2343c18a0bc3447c53d1d0"},
-    [LOG_EVENT_RECOVERED] = {"recovered", "579b217c44424bfdafd91fd8fa7abfd6"},
-    [LOG_EVENT_ACCESS_DENIED] = {"access-denied", "197530dcd2f84ce791f344d35a79ba2e"},
-    [LOG_EVENT_CLOCK_SKEW] = {"clock-skew", ""},
-    [LOG_EVENT_CLIENT_DROPPED] = {"client-dropped", ""},
-    [LOG_EVENT_SETTINGS_PROBLEM] = {"settings-problem", ""},
+  /* Made once with uuidgen; they never change, because people filter by them. */
+    [LOG_EVENT_NONE] = {"",                 ""                                },
+    [LOG_EVENT_STARTED] = {"started",          "e9d956a1e8cd4f3992d54494134c320b"},
+    [LOG_EVENT_STOPPING] = {"stopping",         ""                                },
+    [LOG_EVENT_TOKEN_FETCHED] = {"token-fetched",    "340b34b5a8c04222bde818d799f78b1c"},
+    [LOG_EVENT_REFRESH_FAILED] = {"refresh-failed",   "1c6aaea05fbb4bea975853c9d66271aa"},
+    [LOG_EVENT_PROFILE_FAILED] = {"profile-failed",   "05b8137ccd2343c18a0bc3447c53d1d0"},
+    [LOG_EVENT_RECOVERED] = {"recovered",        "579b217c44424bfdafd91fd8fa7abfd6"},
+    [LOG_EVENT_ACCESS_DENIED] = {"access-denied",    "197530dcd2f84ce791f344d35a79ba2e"},
+    [LOG_EVENT_CLOCK_SKEW] = {"clock-skew",       ""                                },
+    [LOG_EVENT_CLIENT_DROPPED] = {"client-dropped",   ""                                },
+    [LOG_EVENT_SETTINGS_PROBLEM] = {"settings-problem", ""                                },
 };
 
 const char *log_event_name(enum log_event_id id)
@@ -54,7 +54,8 @@ static void make_printable(char *text)
     }
 }
 
-/* Ends a cut-off message in dots, without half a UTF-8 character: journalctl would show the whole as a blob. */
+/* Ends a cut-off message in dots, without half a UTF-8 character: journalctl would show the whole as a blob.
+ */
 static void end_in_dots(char *message, size_t size)
 {
     size_t at = size - sizeof("...");
@@ -80,6 +81,7 @@ void log_event(struct log *log, enum log_level level, enum log_event_id event, c
     if ((size_t) n >= sizeof(message))
         end_in_dots(message, sizeof(message));
     make_printable(message);
-    log->write(log, &(struct log_entry){
-                        .level = level, .event = event, .fields = fields, .n_fields = n_fields, .message = message});
+    log->write(
+        log, &(struct log_entry){
+                 .level = level, .event = event, .fields = fields, .n_fields = n_fields, .message = message});
 }

@@ -2,10 +2,12 @@
 #pragma once
 
 /*
- * Events for the log, and the sink they go to. A log line is an event with fields, not a text: the sink (host/journal)
- * writes it to the journal or to stderr. The log is an object handed around, so a test can listen in.
+ * Events for the log, and the sink they go to. A log line is an event with fields, not a text: the sink
+ * (host/journal) writes it to the journal or to stderr. The log is an object handed around, so a test can
+ * listen in.
  *
- * Never among the fields or in the message, at any level: a token, a secret, a subscription key, a response body.
+ * Never among the fields or in the message, at any level: a token, a secret, a subscription key, a response
+ * body.
  */
 
 #include <stdbool.h>
@@ -41,7 +43,8 @@ enum log_event_id {
 /* The EVENT= word ("token-fetched"); "" for LOG_EVENT_NONE. */
 const char *log_event_name(enum log_event_id id);
 
-/* The MESSAGE_ID= (32 hex digits, documented in the man page for `journalctl MESSAGE_ID=`); "" where it has none. */
+/* The MESSAGE_ID= (32 hex digits, documented in the man page for `journalctl MESSAGE_ID=`); "" where it has
+ * none. */
 const char *log_event_message_id(enum log_event_id id);
 
 /* One journal field; a NULL or empty value is left out. */
@@ -64,17 +67,22 @@ struct log {
     void *userdata;
 };
 
-/* Formats and writes one entry. `log` may be NULL (a silent test). Control characters become '?' in the message. */
+/* Formats and writes one entry. `log` may be NULL (a silent test). Control characters become '?' in the
+ * message. */
 _printf_(6, 7) void log_event(struct log *log, enum log_level level, enum log_event_id event,
                               const struct log_field *fields, size_t n_fields, const char *format, ...);
 
-/* log_event() with the fields as a list in parentheses: log_with(log, LEVEL, EVENT, (FIELD("PROFILE", name)), "..."). */
-#define FIELD(n, v) {.name = (n), .value = (v)}
+/* log_event() with the fields as a list in parentheses: log_with(log, LEVEL, EVENT, (FIELD("PROFILE", name)),
+ * "..."). */
+#define FIELD(n, v)                                                                                          \
+    {                                                                                                        \
+        .name = (n), .value = (v)                                                                            \
+    }
 #define LOG_FIELDS_(...) __VA_ARGS__
-#define log_with(log, level, event, fieldlist, ...)                                                                    \
-    do {                                                                                                               \
-        const struct log_field log_fields_[] = {LOG_FIELDS_ fieldlist};                                                \
-        log_event((log), (level), (event), log_fields_, ARRAY_SIZE(log_fields_), __VA_ARGS__);                         \
+#define log_with(log, level, event, fieldlist, ...)                                                          \
+    do {                                                                                                     \
+        const struct log_field log_fields_[] = {LOG_FIELDS_ fieldlist};                                      \
+        log_event((log), (level), (event), log_fields_, ARRAY_SIZE(log_fields_), __VA_ARGS__);               \
     } while (0)
 
 #define log_error(log, ...)   log_event((log), LOG_LEVEL_ERROR, LOG_EVENT_NONE, NULL, 0, __VA_ARGS__)

@@ -9,8 +9,9 @@
 #include "base/cleanup.h"
 
 /*
- * Reads digits at *text, moves *text behind them. -EINVAL when there are none. A number that is too large is still
- * read to its end: only a text that is of the form throughout is -ERANGE, so that is the caller's to say.
+ * Reads digits at *text, moves *text behind them. -EINVAL when there are none. A number that is too large is
+ * still read to its end: only a text that is of the form throughout is -ERANGE, so that is the caller's to
+ * say.
  */
 static int take_digits(const char **text, uint64_t *ret, bool *ret_fits)
 {
@@ -21,7 +22,8 @@ static int take_digits(const char **text, uint64_t *ret, bool *ret_fits)
     if (*p < '0' || *p > '9')
         return -EINVAL;
     for (; *p >= '0' && *p <= '9'; p++) {
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
             fits = false;
     }
     *text = p;

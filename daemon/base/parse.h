@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Strict parsing of the small value forms: what is not wholly and exactly of the form is refused; nothing is clamped,
- * rounded or skipped. Every function returns 0, -EINVAL (not of this form) or -ERANGE (of the form, too large) and
- * leaves *ret untouched on failure.
+ * Strict parsing of the small value forms: what is not wholly and exactly of the form is refused; nothing is
+ * clamped, rounded or skipped. Every function returns 0, -EINVAL (not of this form) or -ERANGE (of the form,
+ * too large) and leaves *ret untouched on failure.
  */
 
 #include <stdbool.h>
@@ -19,10 +19,10 @@ int parse_u64(const char *text, uint64_t *ret);
 int parse_u64_max(const char *text, uint64_t max, uint64_t *ret);
 
 /*
- * A length of time as in systemd.time(7): terms of a number (a fraction is allowed) and a unit, spaces between and
- * behind optional: "90", "90s", "1.5h", "5min 20s". No unit means seconds. Units: us usec, ms msec, s sec second
- * seconds, m min minute minutes, h hr hour hours, d day days, w week weeks. "infinity" is not accepted: no setting
- * here can be without end.
+ * A length of time as in systemd.time(7): terms of a number (a fraction is allowed) and a unit, spaces
+ * between and behind optional: "90", "90s", "1.5h", "5min 20s". No unit means seconds. Units: us usec, ms
+ * msec, s sec second seconds, m min minute minutes, h hr hour hours, d day days, w week weeks. "infinity" is
+ * not accepted: no setting here can be without end.
  */
 int parse_duration(const char *text, usec_t *ret);
 

@@ -18,7 +18,9 @@ void problem_add(struct problems *p, enum problem_severity severity, const char 
     if (severity == PROBLEM_ERROR)
         p->n_errors++;
 
-    int r = !file ? asprintf(&place, "%s", "") : line ? asprintf(&place, "%s:%u", file, line) : asprintf(&place, "%s", file);
+    int r = !file  ? asprintf(&place, "%s", "")
+            : line ? asprintf(&place, "%s:%u", file, line)
+                   : asprintf(&place, "%s", file);
     if (r < 0)
         place = NULL;
     va_start(args, format);

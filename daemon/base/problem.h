@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * What is wrong with settings and keys, collected so that one run tells all of it. Each problem names its place
+ * What is wrong with settings and keys, collected so that one run tells all of it. Each problem names its
+ * place
  * (`file:line:`) and says what to do. No message ever holds a secret; callers see to that.
  */
 
@@ -30,13 +31,14 @@ struct problems {
 };
 
 /* Records one problem. `file` may be NULL (no place), `line` 0 (no line). */
-_printf_(5, 6) void problem_add(struct problems *p, enum problem_severity severity, const char *file, unsigned line,
-                                const char *format, ...);
+_printf_(5, 6) void problem_add(struct problems *p, enum problem_severity severity, const char *file,
+                                unsigned line, const char *format, ...);
 
 #define problem_error(p, file, line, ...)   problem_add((p), PROBLEM_ERROR, (file), (line), __VA_ARGS__)
 #define problem_warning(p, file, line, ...) problem_add((p), PROBLEM_WARNING, (file), (line), __VA_ARGS__)
 
 void problems_done(struct problems *p);
 
-/* The name in `names` that was probably meant by `word` (edit distance), or NULL when none is near. Borrowed. */
+/* The name in `names` that was probably meant by `word` (edit distance), or NULL when none is near. Borrowed.
+ */
 const char *problem_suggest(const char *word, const char *const *names, size_t n_names);

@@ -41,7 +41,8 @@ const char *usec_format_rfc3339(usec_t wall_at, char buf[static RFC3339_SIZE])
     time_t seconds = (time_t) (wall_at / USEC_PER_SEC);
     struct tm tm;
 
-    /* gmtime_r fails only for years beyond int; such a moment is shown as the last one that can be written. */
+    /* gmtime_r fails only for years beyond int; such a moment is shown as the last one that can be written.
+     */
     if (!gmtime_r(&seconds, &tm) || tm.tm_year + 1900 > 9999 ||
         strftime(buf, RFC3339_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         memcpy(buf, "9999-12-31T23:59:59Z", sizeof("9999-12-31T23:59:59Z"));

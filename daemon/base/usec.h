@@ -2,10 +2,12 @@
 #pragma once
 
 /*
- * Time as a number: microseconds, arithmetic that saturates instead of wrapping, and the text forms of a moment.
+ * Time as a number: microseconds, arithmetic that saturates instead of wrapping, and the text forms of a
+ * moment.
  *
- * Nothing here reads a clock. A usec_t is either a moment (`_at`: microseconds on CLOCK_BOOTTIME unless a comment says
- * wall clock) or a length (`_for`). USEC_INFINITY is "never" as a moment and "without end" as a length.
+ * Nothing here reads a clock. A usec_t is either a moment (`_at`: microseconds on CLOCK_BOOTTIME unless a
+ * comment says wall clock) or a length (`_for`). USEC_INFINITY is "never" as a moment and "without end" as a
+ * length.
  */
 
 #include <stdbool.h>
@@ -46,7 +48,7 @@ const char *usec_format_rfc3339(usec_t wall_at, char buf[static RFC3339_SIZE]);
 const char *usec_format_span(usec_t span, char buf[static SPAN_SIZE]);
 
 /*
- * An HTTP date in any of the three forms a recipient must accept (RFC 9110 section 5.6.7): IMF-fixdate, RFC 850,
- * asctime. On success stores the wall-clock moment and returns true.
+ * An HTTP date in any of the three forms a recipient must accept (RFC 9110 section 5.6.7): IMF-fixdate, RFC
+ * 850, asctime. On success stores the wall-clock moment and returns true.
  */
 bool usec_parse_http_date(const char *text, usec_t *ret_wall_at);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/policy.h"
 
-/* Doublings after which any back-off has met its ceiling, even from a microsecond: keeps the shift defined. */
+/* Doublings after which any back-off has met its ceiling, even from a microsecond: keeps the shift defined.
+ */
 #define DOUBLINGS_MAX 40
 
-/* A number in [low, high], drawn by `random`. The modulo's bias over 64 bits is far below a microsecond in an hour. */
+/* A number in [low, high], drawn by `random`. The modulo's bias over 64 bits is far below a microsecond in an
+ * hour. */
 static usec_t pick_between(usec_t low, usec_t high, uint64_t random)
 {
     return high <= low ? low : low + random % (high - low + 1);
@@ -25,7 +27,8 @@ usec_t policy_demand_interval_for(const struct refresh_policy *policy, usec_t li
     return usec_max(policy->retry_min_for, lifetime_for / 20);
 }
 
-usec_t policy_refresh_at(const struct refresh_policy *policy, const struct token *token, usec_t now, uint64_t random)
+usec_t policy_refresh_at(const struct refresh_policy *policy, const struct token *token, usec_t now,
+                         uint64_t random)
 {
     usec_t lifetime = token->lifetime_for;
     usec_t lead = usec_scale(lifetime, policy->at_percent, 100);
@@ -44,7 +47,8 @@ static usec_t transient_delay_for(const struct refresh_policy *policy, const str
         return usec_max(policy->retry_min_for, usec_min(failure->retry_after_for, RETRY_AFTER_MAX));
 
     unsigned doublings = n_failures < DOUBLINGS_MAX ? n_failures : DOUBLINGS_MAX;
-    usec_t ceiling = usec_min(policy->retry_max_for, usec_scale(policy->retry_min_for, UINT64_C(1) << doublings, 1));
+    usec_t ceiling =
+        usec_min(policy->retry_max_for, usec_scale(policy->retry_min_for, UINT64_C(1) << doublings, 1));
     return pick_between(policy->retry_min_for, ceiling, random);
 }
 
@@ -55,8 +59,8 @@ static usec_t permanent_delay_for(const struct refresh_policy *policy, unsigned 
     return usec_max(policy->retry_min_for, pick_between(ceiling / 2, ceiling, random));
 }
 
-usec_t policy_retry_at(const struct refresh_policy *policy, const struct failure *failure, unsigned n_failures,
-                       usec_t left_for, usec_t now, uint64_t random)
+usec_t policy_retry_at(const struct refresh_policy *policy, const struct failure *failure,
+                       unsigned n_failures, usec_t left_for, usec_t now, uint64_t random)
 {
     usec_t delay = 0;
 

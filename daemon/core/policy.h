@@ -2,17 +2,18 @@
 #pragma once
 
 /*
- * When to ask the upstream: pure arithmetic on moments. Randomness comes in as a number; equal input, equal output.
+ * When to ask the upstream: pure arithmetic on moments. Randomness comes in as a number; equal input, equal
+ * output.
  *
  * The budget. For one profile, and leaving refreshes that an admin forces out of account:
  *
  *   - at most one request is in flight;
- *   - two requests start at least policy_spacing_for() apart: RetryMin, or a quarter of a lifetime shorter than four
- *     times RetryMin (a one-second token must be refreshed within its second);
- *   - after n failures in a row the next request starts no earlier than RetryMin and, where no token is left to lose,
- *     in an exponentially growing window (policy_retry_at);
- *   - callers that ask for more life than the token has left (min_ttl) set off at most DEMAND_BURST requests at once,
- *     and one each policy_demand_interval_for() in the long run.
+ *   - two requests start at least policy_spacing_for() apart: RetryMin, or a quarter of a lifetime shorter
+ * than four times RetryMin (a one-second token must be refreshed within its second);
+ *   - after n failures in a row the next request starts no earlier than RetryMin and, where no token is left
+ * to lose, in an exponentially growing window (policy_retry_at);
+ *   - callers that ask for more life than the token has left (min_ttl) set off at most DEMAND_BURST requests
+ * at once, and one each policy_demand_interval_for() in the long run.
  */
 
 #include "core/settings.h"
@@ -20,7 +21,8 @@
 
 /* Retry-After is obeyed up to here: a gateway that says "in a year" must not silence a shop for a year. */
 #define RETRY_AFTER_MAX USEC_PER_HOUR
-/* A permanent refusal is probed at most this far apart, so that repaired keys are noticed without a restart. */
+/* A permanent refusal is probed at most this far apart, so that repaired keys are noticed without a restart.
+ */
 #define PROBE_MAX (5 * USEC_PER_MIN)
 /* Requests that callers with a long min_ttl may set off in a row before they are held to the interval. */
 #define DEMAND_BURST 10
@@ -35,20 +37,21 @@ usec_t policy_spacing_for(const struct refresh_policy *policy, usec_t lifetime_f
 usec_t policy_demand_interval_for(const struct refresh_policy *policy, usec_t lifetime_for);
 
 /*
- * When to refresh a token that arrived at `now`: at_percent of its life from the moment it was asked for, minus a
- * random part of jitter_percent, but not before the spacing has passed since `now`, nor later than the moment when
- * callers without a min_ttl stop getting it. Where these two cross, as for a short token that came late, the spacing
- * wins.
+ * When to refresh a token that arrived at `now`: at_percent of its life from the moment it was asked for,
+ * minus a random part of jitter_percent, but not before the spacing has passed since `now`, nor later than
+ * the moment when callers without a min_ttl stop getting it. Where these two cross, as for a short token that
+ * came late, the spacing wins.
  */
-usec_t policy_refresh_at(const struct refresh_policy *policy, const struct token *token, usec_t now, uint64_t random);
+usec_t policy_refresh_at(const struct refresh_policy *policy, const struct token *token, usec_t now,
+                         uint64_t random);
 
 /*
  * When to ask again after the `n_failures`-th failure in a row (counted from 1).
  *
- * Transient: exponential back-off with full jitter, [RetryMin, min(RetryMax, RetryMin * 2^n)]; a Retry-After replaces
- * it, with a floor of RetryMin and a ceiling of RETRY_AFTER_MAX. Permanent: growing four times faster, up to
- * PROBE_MAX, in the upper half of the window. While a token is left (`left_for` > 0) never later than half of what is
- * left of it, but never sooner than RetryMin.
+ * Transient: exponential back-off with full jitter, [RetryMin, min(RetryMax, RetryMin * 2^n)]; a Retry-After
+ * replaces it, with a floor of RetryMin and a ceiling of RETRY_AFTER_MAX. Permanent: growing four times
+ * faster, up to PROBE_MAX, in the upper half of the window. While a token is left (`left_for` > 0) never
+ * later than half of what is left of it, but never sooner than RetryMin.
  */
-usec_t policy_retry_at(const struct refresh_policy *policy, const struct failure *failure, unsigned n_failures,
-                       usec_t left_for, usec_t now, uint64_t random);
+usec_t policy_retry_at(const struct refresh_policy *policy, const struct failure *failure,
+                       unsigned n_failures, usec_t left_for, usec_t now, uint64_t random);

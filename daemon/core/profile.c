@@ -35,14 +35,10 @@ const char *const profile_state_names[N_PROFILE_STATE_NAMES] = {"empty",      "f
 const char *profile_state_name(enum profile_state state)
 {
     static const char *const names[N_PROFILE_STATES] = {
-        [PROFILE_EMPTY] = "empty",
-        [PROFILE_FETCHING] = "fetching",
-        [PROFILE_FRESH] = "fresh",
-        [PROFILE_REFRESHING] = "refreshing",
-        [PROFILE_STALE] = "stale",
-        [PROFILE_STALE_RETRYING] = "stale",
-        [PROFILE_FAILED] = "failed",
-        [PROFILE_FAILED_RETRYING] = "failed",
+        [PROFILE_EMPTY] = "empty",     [PROFILE_FETCHING] = "fetching",
+        [PROFILE_FRESH] = "fresh",     [PROFILE_REFRESHING] = "refreshing",
+        [PROFILE_STALE] = "stale",     [PROFILE_STALE_RETRYING] = "stale",
+        [PROFILE_FAILED] = "failed",   [PROFILE_FAILED_RETRYING] = "failed",
         [PROFILE_UNUSABLE] = "failed",
     };
     return names[state];
@@ -114,7 +110,8 @@ static void step_refuse(struct step *s)
 /* Nothing usable and the last attempt failed: the back-off stands, a caller does not shorten it. */
 static void step_await_retry(struct step *s)
 {
-    if (s->event->min_ttl_for != MIN_TTL_DEFAULT && profile_is_usable_for(s->p, s->event->min_ttl_for, s->now))
+    if (s->event->min_ttl_for != MIN_TTL_DEFAULT &&
+        profile_is_usable_for(s->p, s->event->min_ttl_for, s->now))
         s->actions->verdict = VERDICT_TOKEN;
     else if (profile_next_attempt_at(s->p) <= s->now)
         step_fetch(s);
@@ -122,7 +119,8 @@ static void step_await_retry(struct step *s)
         s->actions->verdict = s->p->failure.class == FAILURE_PERMANENT ? VERDICT_REFUSED : VERDICT_WAIT;
 }
 
-/* The verdict for a caller who may be served from what is here; VERDICT_WAIT when only a newer token would do. */
+/* The verdict for a caller who may be served from what is here; VERDICT_WAIT when only a newer token would
+ * do. */
 static enum verdict judge_request(const struct step *s)
 {
     const struct profile *p = s->p;
@@ -152,8 +150,8 @@ static void step_answer_or_fetch(struct step *s)
 }
 
 /*
- * A request while a token is usable by default. One that needs more life than is left sets off a refresh of its own,
- * within the budget that policy.h states: spaced, and by a leaky bucket.
+ * A request while a token is usable by default. One that needs more life than is left sets off a refresh of
+ * its own, within the budget that policy.h states: spaced, and by a leaky bucket.
  */
 static void step_answer_or_demand(struct step *s)
 {
@@ -196,8 +194,10 @@ static void accept_failure(struct step *s, const struct failure *failure)
     p->has_failed_ever = true;
     /* Half of what callers can still use is what matters, so the default min_ttl is not counted as left. */
     if (profile_is_usable_for(p, MIN_TTL_DEFAULT, s->now))
-        left_for = usec_sub(token_left_for(&p->token, s->now), policy_default_min_ttl_for(p->token.lifetime_for));
-    p->refresh_at = policy_retry_at(&p->settings->refresh, failure, p->n_failures, left_for, s->now, s->event->random);
+        left_for =
+            usec_sub(token_left_for(&p->token, s->now), policy_default_min_ttl_for(p->token.lifetime_for));
+    p->refresh_at =
+        policy_retry_at(&p->settings->refresh, failure, p->n_failures, left_for, s->now, s->event->random);
     s->actions->has_ended = true;
     if (profile_is_usable_for(p, MIN_TTL_DEFAULT, s->now)) {
         s->actions->note = NOTE_REFRESH_FAILED;
@@ -218,9 +218,11 @@ static void step_accept(struct step *s)
     struct profile *p = s->p;
     const struct token *t = s->event->token;
 
-    /* A token that no caller can be given is a failed attempt; counting it as one is what slows the retries down. */
+    /* A token that no caller can be given is a failed attempt; counting it as one is what slows the retries
+     * down. */
     if (!token_is_usable(t, s->now, policy_default_min_ttl_for(t->lifetime_for))) {
-        struct failure late = {.class = FAILURE_TRANSIENT, .reason = REASON_EXPIRED_ON_ARRIVAL, .http_status = 200};
+        struct failure late = {
+            .class = FAILURE_TRANSIENT, .reason = REASON_EXPIRED_ON_ARRIVAL, .http_status = 200};
         (void) snprintf(late.message, sizeof(late.message),
                         "the token's life was nearly over before its answer arrived");
         accept_failure(s, &late);
@@ -317,7 +319,8 @@ static step_function *const steps[N_PROFILE_STATES][N_EVENT_KINDS] = {
 };
 /* clang-format on */
 
-/* What time alone has done since the last step: a token that ran out is wiped, and said once when retries fail. */
+/* What time alone has done since the last step: a token that ran out is wiped, and said once when retries
+ * fail. */
 static void settle(struct profile *p, usec_t now, struct actions *actions)
 {
     if (!token_is_set(&p->token))
@@ -370,7 +373,8 @@ void profile_init_unusable(struct profile *p, const struct unusable_profile *u, 
         .n_failures = 1,
         .failure = {.class = FAILURE_PERMANENT, .reason = REASON_SETTINGS},
     };
-    if ((size_t) snprintf(p->failure.message, sizeof(p->failure.message), "%s", u->message) >= sizeof(p->failure.message))
+    if ((size_t) snprintf(p->failure.message, sizeof(p->failure.message), "%s", u->message) >=
+        sizeof(p->failure.message))
         memcpy(p->failure.message + sizeof(p->failure.message) - 4, "...", 4);
 }
 

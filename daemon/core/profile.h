@@ -2,10 +2,12 @@
 #pragma once
 
 /*
- * The state machine of one profile: what to do when something happens. Pure: no clock, no random source, no I/O.
+ * The state machine of one profile: what to do when something happens. Pure: no clock, no random source, no
+ * I/O.
  *
- * The state is not stored but follows from the facts (is a token usable at this moment, is a fetch in flight, did the
- * last attempt fail), so an expiry that nobody noticed, a suspend or a lost timer cannot leave it wrong:
+ * The state is not stored but follows from the facts (is a token usable at this moment, is a fetch in flight,
+ * did the last attempt fail), so an expiry that nobody noticed, a suspend or a lost timer cannot leave it
+ * wrong:
  *
  *   state             usable token   fetch in flight   last attempt failed   shown as
  *   EMPTY             no             no                no                    empty
@@ -64,9 +66,9 @@ struct event {
 
 /* What a REQUEST comes to. */
 enum verdict {
-    VERDICT_NONE,     /* the event was no request */
-    VERDICT_TOKEN,    /* the current token is good for this caller: answer now */
-    VERDICT_WAIT,     /* a fetch is in flight or due: profile_is_worth_waiting() says until when it makes sense */
+    VERDICT_NONE,  /* the event was no request */
+    VERDICT_TOKEN, /* the current token is good for this caller: answer now */
+    VERDICT_WAIT, /* a fetch is in flight or due: profile_is_worth_waiting() says until when it makes sense */
     VERDICT_TOO_LONG, /* no token of this issuer has that much left, ever */
     VERDICT_REFUSED,  /* no fetch will happen because of this request */
 };
@@ -83,9 +85,9 @@ enum note {
 
 /* What the caller of profile_step() has to do. */
 struct actions {
-    bool fetch;           /* start one upstream request; EVENT_TOKEN or EVENT_FAILURE must follow */
-    bool has_ended;       /* a fetch ended: look at everybody who waits */
-    usec_t wake_at;       /* step with EVENT_DEADLINE then; USEC_INFINITY: nothing is due */
+    bool fetch;     /* start one upstream request; EVENT_TOKEN or EVENT_FAILURE must follow */
+    bool has_ended; /* a fetch ended: look at everybody who waits */
+    usec_t wake_at; /* step with EVENT_DEADLINE then; USEC_INFINITY: nothing is due */
     enum verdict verdict;
     enum note note;
 };
@@ -98,18 +100,18 @@ struct profile {
     const struct access_list *allow;         /* borrowed: who may use it */
 
     struct token token;
-    uint64_t generation;      /* of the token: 1 for the first */
-    usec_t arrived_at;        /* when the token was there */
-    usec_t refresh_at;        /* not in flight: when to ask next (refresh or retry); USEC_INFINITY: not planned */
-    usec_t demand_at;         /* a caller wants more life: ask then at the latest; USEC_INFINITY: nobody does */
-    usec_t demand_debt_at;    /* leaky bucket of such requests, as a theoretical arrival time */
+    uint64_t generation; /* of the token: 1 for the first */
+    usec_t arrived_at;   /* when the token was there */
+    usec_t refresh_at;   /* not in flight: when to ask next (refresh or retry); USEC_INFINITY: not planned */
+    usec_t demand_at;    /* a caller wants more life: ask then at the latest; USEC_INFINITY: nobody does */
+    usec_t demand_debt_at; /* leaky bucket of such requests, as a theoretical arrival time */
     bool is_fetching;
     bool is_unusable;
-    bool is_expiry_noted;     /* NOTE_EXPIRED was given for this outage */
+    bool is_expiry_noted; /* NOTE_EXPIRED was given for this outage */
 
-    unsigned n_failures;      /* in a row */
-    struct failure failure;   /* the last one; meaningful while has_failed_ever */
-    usec_t failed_at;         /* when */
+    unsigned n_failures;    /* in a row */
+    struct failure failure; /* the last one; meaningful while has_failed_ever */
+    usec_t failed_at;       /* when */
     bool has_failed_ever;
 
     struct profile_stats stats;
@@ -148,7 +150,8 @@ extern const char *const profile_state_names[N_PROFILE_STATE_NAMES];
 /* True when a caller with this min_ttl (or MIN_TTL_DEFAULT) can have the current token. */
 bool profile_is_usable_for(const struct profile *p, usec_t min_ttl_for, usec_t now);
 
-/* True when somebody who waits until `until` may still see an attempt end: one is in flight or starts by then. */
+/* True when somebody who waits until `until` may still see an attempt end: one is in flight or starts by
+ * then. */
 bool profile_is_worth_waiting(const struct profile *p, usec_t until);
 
 /* When the next upstream request is planned: USEC_INFINITY when none is or one is in flight. */

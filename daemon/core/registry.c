@@ -26,7 +26,8 @@ void registry_done(struct registry *r)
     *r = (struct registry){0};
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014): enough to keep refreshes apart, and the same seed replays a simulation. */
+/* splitmix64 (Steele, Lea, Flood 2014): enough to keep refreshes apart, and the same seed replays a
+ * simulation. */
 static uint64_t next_random(struct registry *r)
 {
     uint64_t z = (r->random += UINT64_C(0x9e3779b97f4a7c15));
@@ -188,8 +189,9 @@ struct entry *registry_pop_note(struct registry *r, enum note *ret)
 }
 
 /*
- * When a fetch is needed: when callers stop getting the token, or at once. A moment, not just "first": who has waited
- * longest for a slot goes first, and profiles that fail and come again cannot keep another from its turn for ever.
+ * When a fetch is needed: when callers stop getting the token, or at once. A moment, not just "first": who
+ * has waited longest for a slot goes first, and profiles that fail and come again cannot keep another from
+ * its turn for ever.
  */
 static usec_t entry_urgent_at(const struct entry *e, usec_t now)
 {
@@ -221,7 +223,8 @@ void registry_start(struct registry *r, usec_t now)
         (void) entry_step(r, r->entries[i], &(struct event){.kind = EVENT_START}, now);
 }
 
-enum answer registry_request(struct registry *r, struct entry *e, struct waiter *w, usec_t wait_for, usec_t now)
+enum answer registry_request(struct registry *r, struct entry *e, struct waiter *w, usec_t wait_for,
+                             usec_t now)
 {
     /* What is here is still handed out; nothing new is begun. */
     if (r->is_stopping) {
@@ -267,8 +270,8 @@ struct entry *registry_pop_fetch(struct registry *r, usec_t now)
     return e;
 }
 
-void registry_end_fetch(struct registry *r, struct entry *e, struct token *token, const struct failure *failure,
-                        bool has_answered, usec_t now)
+void registry_end_fetch(struct registry *r, struct entry *e, struct token *token,
+                        const struct failure *failure, bool has_answered, usec_t now)
 {
     struct event event = {
         .kind = token ? EVENT_TOKEN : EVENT_FAILURE,
@@ -295,7 +298,8 @@ void registry_advance(struct registry *r, usec_t now)
     while (heap_next_at(&r->wakes) <= now) {
         struct entry *e = container_of(heap_peek(&r->wakes), struct entry, wake);
         (void) entry_step(r, e, &(struct event){.kind = EVENT_DEADLINE}, now);
-        /* A step that leaves the same moment due would spin here; it is looked at again with the next event. */
+        /* A step that leaves the same moment due would spin here; it is looked at again with the next event.
+         */
         if (e->wake.is_queued && e->wake.at <= now)
             heap_set(&r->wakes, &e->wake, now + 1);
     }

@@ -4,10 +4,10 @@
 /*
  * Who may ask the upstream next when more want to than ConcurrentFetches= allows.
  *
- * Jobs queue at their *origin* (scheme, host and port of the token URL). Within one, the most urgent goes first; among
- * origins it goes round. One origin never holds more than half of the slots while there are others, and no more than
- * an eighth while it is *suspect* (it did not answer the last time): so an issuer that hangs until the time-out cannot
- * keep the profiles of a healthy one from being fetched.
+ * Jobs queue at their *origin* (scheme, host and port of the token URL). Within one, the most urgent goes
+ * first; among origins it goes round. One origin never holds more than half of the slots while there are
+ * others, and no more than an eighth while it is *suspect* (it did not answer the last time): so an issuer
+ * that hangs until the time-out cannot keep the profiles of a healthy one from being fetched.
  *
  * Nothing here allocates once the origins are known.
  */
@@ -20,11 +20,11 @@
 #include "base/list.h"
 
 struct origin {
-    struct heap queue;    /* jobs by urgency */
-    struct list ready;    /* in schedule.ready while something is queued and a slot of its own is free */
+    struct heap queue; /* jobs by urgency */
+    struct list ready; /* in schedule.ready while something is queued and a slot of its own is free */
     size_t n_in_flight;
     bool is_suspect;
-    char *name;           /* "https://api.vipps.no", owned */
+    char *name; /* "https://api.vipps.no", owned */
 };
 
 /* Embedded in what wants to fetch. */
@@ -48,8 +48,8 @@ void schedule_done(struct schedule *s);
 _must_check_ int schedule_get_origin(struct schedule *s, const char *url, struct origin **ret);
 
 /*
- * Queues a job (job->origin is set). `urgent_at` is the moment it is needed, now for one that is missed already: so
- * whoever comes later does not go first, and nobody starves.
+ * Queues a job (job->origin is set). `urgent_at` is the moment it is needed, now for one that is missed
+ * already: so whoever comes later does not go first, and nobody starves.
  */
 void schedule_add(struct schedule *s, struct job *job, usec_t urgent_at);
 

@@ -17,8 +17,9 @@ void profile_settings_done(struct profile_settings *s)
 {
     if (!s)
         return;
-    char *strings[] = {s->name,     s->description,    s->file,    s->environment, s->token_url, s->client_id, s->scope,
-                       s->audience, s->signing_key_id, s->ca_file, s->tls_certificate_file};
+    char *strings[] = {
+        s->name,  s->description, s->file,           s->environment, s->token_url,           s->client_id,
+        s->scope, s->audience,    s->signing_key_id, s->ca_file,     s->tls_certificate_file};
     for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
         free(strings[i]);
     for (size_t i = 0; i < s->n_resources; i++)
@@ -69,11 +70,11 @@ static const struct {
     const char *credential;
     const char *setting;
 } key_kinds[N_KEY_KINDS] = {
-    [KEY_CLIENT_SECRET] = {"client-secret", "ClientSecret"},
-    [KEY_SUBSCRIPTION] = {"subscription-key", "SubscriptionKey"},
+    [KEY_CLIENT_SECRET] = {"client-secret",        "ClientSecret"      },
+    [KEY_SUBSCRIPTION] = {"subscription-key",     "SubscriptionKey"   },
     [KEY_API_SUBSCRIPTION] = {"api-subscription-key", "APISubscriptionKey"},
-    [KEY_TLS] = {"tls-key", "TLSKey"},
-    [KEY_SIGNING] = {"signing-key", "SigningKey"},
+    [KEY_TLS] = {"tls-key",              "TLSKey"            },
+    [KEY_SIGNING] = {"signing-key",          "SigningKey"        },
 };
 
 const char *key_kind_credential(enum key_kind kind)

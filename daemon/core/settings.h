@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * What an operator sets, as plain data: read by config/, used by core/, wire/ and host/. Nothing here decides or does
- * anything; defaults stand beside the members and are put in by config/.
+ * What an operator sets, as plain data: read by config/, used by core/, wire/ and host/. Nothing here decides
+ * or does anything; defaults stand beside the members and are put in by config/.
  *
- * All strings are owned by the struct they are in, NUL-terminated, and free of control characters (config refuses
- * them), so they can go into a header or an answer as they are. NULL means "not set".
+ * All strings are owned by the struct they are in, NUL-terminated, and free of control characters (config
+ * refuses them), so they can go into a header or an answer as they are. NULL means "not set".
  */
 
 #include <stdbool.h>
@@ -111,21 +111,21 @@ struct profile_settings {
     struct refresh_policy refresh;
     struct access_list allow;
 
-    char *key_files[N_KEY_KINDS];     /* KEYFile= as set, or NULL: then the credential is looked for */
-    struct secret keys[N_KEY_KINDS];  /* filled by host/keys; set where this provider wants it */
-    struct secret tls_certificate;    /* the PEM text of tls_certificate_file (public, but kept with its key) */
+    char *key_files[N_KEY_KINDS];    /* KEYFile= as set, or NULL: then the credential is looked for */
+    struct secret keys[N_KEY_KINDS]; /* filled by host/keys; set where this provider wants it */
+    struct secret tls_certificate; /* the PEM text of tls_certificate_file (public, but kept with its key) */
 };
 
 struct daemon_settings {
-    char *socket_path;        /* /run/bearerd/bearerd.sock */
-    unsigned socket_mode;     /* 0660 */
-    char *socket_group;       /* "bearerd"; resolved when the socket is made */
-    bool is_socket_group_set; /* SocketGroup= was written: then a group that does not exist is an error */
-    char *profile_directory;  /* /etc/bearerd/profiles.d */
-    uint64_t concurrent_fetches;         /* 16 */
-    uint64_t max_connections;            /* 4096 */
-    uint64_t max_connections_per_user;   /* 1024 */
-    struct access_list admin;            /* user:root */
+    char *socket_path;           /* /run/bearerd/bearerd.sock */
+    unsigned socket_mode;        /* 0660 */
+    char *socket_group;          /* "bearerd"; resolved when the socket is made */
+    bool is_socket_group_set;    /* SocketGroup= was written: then a group that does not exist is an error */
+    char *profile_directory;     /* /etc/bearerd/profiles.d */
+    uint64_t concurrent_fetches; /* 16 */
+    uint64_t max_connections;    /* 4096 */
+    uint64_t max_connections_per_user; /* 1024 */
+    struct access_list admin;          /* user:root */
 };
 
 /* Release everything inside (wiping keys); the struct is then empty. Take NULL. */

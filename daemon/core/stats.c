@@ -7,8 +7,9 @@ static const unsigned statuses[N_STATS_CODES] = {
 };
 
 const usec_t stats_bucket_bounds[N_STATS_BUCKETS] = {
-    5 * USEC_PER_MSEC,   10 * USEC_PER_MSEC,  25 * USEC_PER_MSEC, 50 * USEC_PER_MSEC, 100 * USEC_PER_MSEC, 250 * USEC_PER_MSEC,
-    500 * USEC_PER_MSEC, 1 * USEC_PER_SEC,    2500 * USEC_PER_MSEC, 5 * USEC_PER_SEC, 15 * USEC_PER_SEC,
+    5 * USEC_PER_MSEC,    10 * USEC_PER_MSEC,  25 * USEC_PER_MSEC,  50 * USEC_PER_MSEC,
+    100 * USEC_PER_MSEC,  250 * USEC_PER_MSEC, 500 * USEC_PER_MSEC, 1 * USEC_PER_SEC,
+    2500 * USEC_PER_MSEC, 5 * USEC_PER_SEC,    15 * USEC_PER_SEC,
 };
 
 enum stats_code stats_code_of(unsigned http_status)

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Counters for the metrics. They only ever grow, are kept as plain numbers where the event happens, and are turned
- * into text by wire/metrics.
+ * Counters for the metrics. They only ever grow, are kept as plain numbers where the event happens, and are
+ * turned into text by wire/metrics.
  */
 
 #include <stddef.h>

@@ -26,13 +26,13 @@ struct connection {
     struct server *server;
     struct MHD_Connection *mhd;
     struct user *user; /* NULL in PHASE_REFUSED */
-    int fd; /* libmicrohttpd's to close */
+    int fd;            /* libmicrohttpd's to close */
     enum phase phase;
-    struct list in_phase; /* in server->phases[phase], the longest there first */
-    usec_t since_at;      /* when the phase began */
-    size_t body_size;     /* of the request, so far */
-    struct response *response; /* of a WAITING request that was answered, until it is queued */
-    uint32_t *groups;  /* loaded, owned */
+    struct list in_phase;       /* in server->phases[phase], the longest there first */
+    usec_t since_at;            /* when the phase began */
+    size_t body_size;           /* of the request, so far */
+    struct response *response;  /* of a WAITING request that was answered, until it is queued */
+    uint32_t *groups;           /* loaded, owned */
     struct list in_half_closed; /* in server->half_closed, until libmicrohttpd is told */
     bool is_half_closed; /* the client has closed its sending half; libmicrohttpd has been or is to be told */
     bool is_suspended;   /* by MHD_suspend_connection() */

@@ -17,9 +17,8 @@
 
 /* As many as the kernel allows (net.core.somaxconn cuts it down): a burst of callers must not be refused. */
 #define BACKLOG 4096
-/* Setting up a socket takes a millisecond; who holds the lock for a second is stuck. */
-#define LOCK_TRIES      100
-#define LOCK_PAUSE_USEC 10000
+/* How often the lock may be taken away between opening and locking it. */
+#define LOCK_TRIES 100
 
 static int address_make(struct sockaddr_un *ret, const char *path)
 {
@@ -199,13 +198,17 @@ static void setup_lock_done(struct setup_lock *l)
     free(l->path);
 }
 
-/* 0, -EAGAIN (held by another, or taken away since it was opened) or -errno. */
+/* 0, -EBUSY (held by another), -EAGAIN (taken away since it was opened) or -errno. */
 static int lock_once(struct setup_lock *l)
 {
     struct stat st;
     _cleanup_fd_ int fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    if (fstat(fd, &st) < 0)
         return -errno;
     if (st.st_nlink == 0)
         return -EAGAIN;
@@ -223,14 +226,14 @@ static int setup_lock_take(struct setup_lock *l, const char *path, struct log *l
         l->path = NULL;
         return -ENOMEM;
     }
-    for (unsigned tries = 0; r == -EAGAIN && tries < LOCK_TRIES; tries++) {
+    for (unsigned tries = 0; r == -EAGAIN && tries < LOCK_TRIES; tries++)
         r = lock_once(l);
-        if (r == -EAGAIN)
-            (void) usleep(LOCK_PAUSE_USEC);
+    if (r == -EBUSY || r == -EAGAIN) {
+        log_error(log, "%s: another daemon is setting up this socket at this moment (%s is locked)", path,
+                  l->path);
+        return -EADDRINUSE;
     }
-    if (r == -EAGAIN)
-        log_error(log, "%s: another daemon is setting up this socket (%s is locked)", path, l->path);
-    else if (r < 0)
+    if (r < 0)
         log_error(log, "%s: cannot lock %s: %s", path, l->path, strerror(-r));
     return r;
 }

@@ -51,7 +51,7 @@ struct request {
     struct peer peer;       /* groups are not loaded until request_load_groups() */
     struct waiter waiter;   /* the handler's, for a request that waits */
     struct entry *entry;    /* the handler's */
-    bool is_waiting;        /* the handler's: its NULL means that the answer comes later, not that memory is out */
+    bool is_waiting; /* the handler's: its NULL means that the answer comes later, not that memory is out */
 };
 
 struct server_handler {

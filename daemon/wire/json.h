@@ -2,10 +2,11 @@
 #pragma once
 
 /*
- * Writing JSON into a buffer. Not json-c, because most of what is written here holds a token: its copies cannot
- * be kept in locked memory or wiped. Reading is wire/json_read.
+ * Writing JSON into a buffer. Not json-c, because most of what is written here holds a token: its copies
+ * cannot be kept in locked memory or wiped. Reading is wire/json_read.
  *
- * A writer appends members with a leading comma where one is needed; nesting is the caller's by json_open/json_close.
+ * A writer appends members with a leading comma where one is needed; nesting is the caller's by
+ * json_open/json_close.
  */
 
 #include <stdint.h>

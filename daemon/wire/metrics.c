@@ -59,7 +59,8 @@ static void write_state(struct writer *w, const struct profile *p)
 
 static void write_upstream(struct writer *w, const struct profile *p)
 {
-    static const char format[] = "bearerd_upstream_requests_total{profile=\"%s\",outcome=\"%s\"} %" PRIu64 "\n";
+    static const char format[] =
+        "bearerd_upstream_requests_total{profile=\"%s\",outcome=\"%s\"} %" PRIu64 "\n";
 
     buffer_appendf(w->out, format, p->name, "ok", p->stats.upstream_ok);
     for (unsigned i = 0; i < N_FAILURE_REASONS; i++) {
@@ -73,8 +74,8 @@ static void write_codes(struct writer *w, const char *profile, const uint64_t co
 {
     for (unsigned i = 0; i < N_STATS_CODES; i++) {
         if (counts[i] > 0)
-            buffer_appendf(w->out, "bearerd_api_requests_total{profile=\"%s\",code=\"%u\"} %" PRIu64 "\n", profile,
-                           stats_code_status((enum stats_code) i), counts[i]);
+            buffer_appendf(w->out, "bearerd_api_requests_total{profile=\"%s\",code=\"%u\"} %" PRIu64 "\n",
+                           profile, stats_code_status((enum stats_code) i), counts[i]);
     }
 }
 
@@ -124,12 +125,13 @@ void metrics_write(struct buffer *out, const struct registry *r, const struct se
         const char *name, *type, *help;
         write_samples *write;
     } families[] = {
-        {"token_expiry_timestamp_seconds",       "gauge",   "When the current token expires.",               write_expiry      },
-        {"token_next_refresh_timestamp_seconds", "gauge",   "When the next upstream request is planned.",    write_next_refresh},
-        {"profile_state",                        "gauge",   "1 for the state the profile is in.",            write_state       },
-        {"upstream_requests_total",              "counter", "Upstream token requests by how they ended.",    write_upstream    },
-        {"denied_total",                         "counter", "Requests of callers that no rule admits.",      write_denied      },
-        {"api_requests_total",                   "counter", "Answered API requests; no profile: the others.", write_requests    },
+        {"token_expiry_timestamp_seconds",       "gauge",   "When the current token expires.",                write_expiry  },
+        {"token_next_refresh_timestamp_seconds", "gauge",   "When the next upstream request is planned.",
+         write_next_refresh                                                                                                 },
+        {"profile_state",                        "gauge",   "1 for the state the profile is in.",             write_state   },
+        {"upstream_requests_total",              "counter", "Upstream token requests by how they ended.",     write_upstream},
+        {"denied_total",                         "counter", "Requests of callers that no rule admits.",       write_denied  },
+        {"api_requests_total",                   "counter", "Answered API requests; no profile: the others.", write_requests},
     };
     struct writer w = {.out = out, .registry = r, .t = t, .filter = filter, .userdata = userdata};
 

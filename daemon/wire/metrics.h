@@ -3,7 +3,8 @@
 
 /*
  * The numbers in Prometheus text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
- * A caller is shown the profiles it may see and no others: profile names can be told by nobody else's metrics.
+ * A caller is shown the profiles it may see and no others: profile names can be told by nobody else's
+ * metrics.
  */
 
 #include "core/registry.h"

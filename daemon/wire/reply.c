@@ -151,20 +151,20 @@ static const struct {
     const char *type;
     const char *title;
 } problem_kinds[N_PROBLEM_KINDS] = {
-    [PROBLEM_BAD_REQUEST] = {400, "bad-request", "Bad request"},
-    [PROBLEM_FORBIDDEN] = {403, "forbidden", "Not allowed"},
-    [PROBLEM_NOT_FOUND] = {404, "not-found", "Not found"},
-    [PROBLEM_UNKNOWN_PROFILE] = {404, "unknown-profile", "Unknown profile"},
-    [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method-not-allowed", "Method not allowed"},
-    [PROBLEM_MIN_TTL_TOO_LONG] = {409, "min-ttl-too-long", "min_ttl is longer than a token lives"},
-    [PROBLEM_BODY_TOO_LARGE] = {413, "body-too-large", "Request body too large"},
-    [PROBLEM_TOO_MANY_CONNECTIONS] = {429, "too-many-connections", "Too many connections"},
-    [PROBLEM_NO_USABLE_TOKEN] = {503, "no-usable-token", "No usable token"},
-    [PROBLEM_REFRESH_FAILED] = {503, "refresh-failed", "The refresh failed"},
-    [PROBLEM_NOT_READY] = {503, "not-ready", "Not ready"},
-    [PROBLEM_UNHEALTHY] = {503, "unhealthy", "Unhealthy"},
-    [PROBLEM_STOPPING] = {503, "stopping", "The daemon is stopping"},
-    [PROBLEM_INTERNAL] = {500, "internal", "Internal error"},
+    [PROBLEM_BAD_REQUEST] = {400, "bad-request",          "Bad request"                         },
+    [PROBLEM_FORBIDDEN] = {403, "forbidden",            "Not allowed"                         },
+    [PROBLEM_NOT_FOUND] = {404, "not-found",            "Not found"                           },
+    [PROBLEM_UNKNOWN_PROFILE] = {404, "unknown-profile",      "Unknown profile"                     },
+    [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method-not-allowed",   "Method not allowed"                  },
+    [PROBLEM_MIN_TTL_TOO_LONG] = {409, "min-ttl-too-long",     "min_ttl is longer than a token lives"},
+    [PROBLEM_BODY_TOO_LARGE] = {413, "body-too-large",       "Request body too large"              },
+    [PROBLEM_TOO_MANY_CONNECTIONS] = {429, "too-many-connections", "Too many connections"                },
+    [PROBLEM_NO_USABLE_TOKEN] = {503, "no-usable-token",      "No usable token"                     },
+    [PROBLEM_REFRESH_FAILED] = {503, "refresh-failed",       "The refresh failed"                  },
+    [PROBLEM_NOT_READY] = {503, "not-ready",            "Not ready"                           },
+    [PROBLEM_UNHEALTHY] = {503, "unhealthy",            "Unhealthy"                           },
+    [PROBLEM_STOPPING] = {503, "stopping",             "The daemon is stopping"              },
+    [PROBLEM_INTERNAL] = {500, "internal",             "Internal error"                      },
 };
 
 unsigned problem_kind_status(enum problem_kind kind)
@@ -178,7 +178,8 @@ void reply_write_problem(struct buffer *out, enum problem_kind kind, const char 
     struct json j = {.out = out};
 
     json_open(&j, NULL, '{');
-    /* A URN, not a web address: the meaning is documented with the API, and nobody can be sent anywhere by it. */
+    /* A URN, not a web address: the meaning is documented with the API, and nobody can be sent anywhere by
+     * it. */
     buffer_appendf(out, "\"type\":\"urn:bearerd:problem:%s\"", problem_kinds[kind].type);
     j.needs_comma = true;
     json_string(&j, "title", problem_kinds[kind].title);

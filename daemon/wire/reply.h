@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The bodies of the API's answers, written into buffers. What is known is shown, what is not is null; moments are
- * RFC 3339 UTC of the wall clock as it stands now, since inside everything counts on CLOCK_BOOTTIME.
+ * The bodies of the API's answers, written into buffers. What is known is shown, what is not is null; moments
+ * are RFC 3339 UTC of the wall clock as it stands now, since inside everything counts on CLOCK_BOOTTIME.
  */
 
 #include "core/profile.h"
@@ -25,8 +25,9 @@ void reply_write_status(struct json *j, const char *key, const struct profile *p
 void reply_write_token(struct buffer *out, const struct profile *p, const struct reply_time *t);
 
 /*
- * The header set of an upstream API call: Authorization, for request-1 tokens of Vipps the subscription key, and the
- * operator's [Headers]. As a JSON object, or as "Name: value" lines for `curl -H @-`. `out` is a secret buffer.
+ * The header set of an upstream API call: Authorization, for request-1 tokens of Vipps the subscription key,
+ * and the operator's [Headers]. As a JSON object, or as "Name: value" lines for `curl -H @-`. `out` is a
+ * secret buffer.
  */
 void reply_write_headers_json(struct buffer *out, const struct profile *p);
 void reply_write_headers_text(struct buffer *out, const struct profile *p);
@@ -53,8 +54,8 @@ enum problem_kind {
 unsigned problem_kind_status(enum problem_kind kind);
 
 /*
- * application/problem+json (RFC 9457). `p` adds profile, state and last_error, and is NULL for a caller that may not
- * know them; `name` (or NULL) is the profile's name as the caller asked for it.
+ * application/problem+json (RFC 9457). `p` adds profile, state and last_error, and is NULL for a caller that
+ * may not know them; `name` (or NULL) is the profile's name as the caller asked for it.
  */
 void reply_write_problem(struct buffer *out, enum problem_kind kind, const char *detail, const char *name,
                          const struct profile *p, const struct reply_time *t);

@@ -8,7 +8,7 @@
 #include "base/parse.h"
 
 static const struct {
-    const char *path;   /* "*" stands for the profile's name */
+    const char *path; /* "*" stands for the profile's name */
     enum endpoint endpoint;
     enum method method;
     bool has_parameters; /* min_ttl, wait */
@@ -85,7 +85,8 @@ static bool decode(const char *text, size_t length, char *ret, size_t size)
 }
 
 /* Matches a path against a pattern; *ret_name is where the "*" stood. */
-static bool path_matches(const char *path, size_t length, const char *pattern, const char **ret_name, size_t *ret_size)
+static bool path_matches(const char *path, size_t length, const char *pattern, const char **ret_name,
+                         size_t *ret_size)
 {
     const char *star = strchr(pattern, '*');
     if (!star)
@@ -127,7 +128,8 @@ static void parse_wait(struct route *r, const char *value)
     uint64_t seconds;
 
     if (parse_u64_max(value, WAIT_MAX / USEC_PER_SEC, &seconds) < 0)
-        route_refuse(r, "wait must be a whole number of seconds from 0 to %u", (unsigned) (WAIT_MAX / USEC_PER_SEC));
+        route_refuse(r, "wait must be a whole number of seconds from 0 to %u",
+                     (unsigned) (WAIT_MAX / USEC_PER_SEC));
     else
         r->wait_for = seconds * USEC_PER_SEC;
 }
@@ -183,7 +185,8 @@ void route_parse(const char *target, struct route *ret)
     size_t length = strcspn(target, "?");
     const char *query = target[length] ? target + length + 1 : target + length;
 
-    *ret = (struct route){.endpoint = ENDPOINT_UNKNOWN, .min_ttl_for = MIN_TTL_DEFAULT, .wait_for = WAIT_DEFAULT};
+    *ret = (struct route){
+        .endpoint = ENDPOINT_UNKNOWN, .min_ttl_for = MIN_TTL_DEFAULT, .wait_for = WAIT_DEFAULT};
     for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++) {
         const char *name = NULL;
         size_t name_size = 0;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The request target of the API, as bytes, turned into what is asked for. Strict: what is not understood wholly is an
- * error, so that a typing error in a parameter cannot silently mean the default.
+ * The request target of the API, as bytes, turned into what is asked for. Strict: what is not understood
+ * wholly is an error, so that a typing error in a parameter cannot silently mean the default.
  */
 
 #include <stdbool.h>
@@ -36,11 +36,12 @@ enum method {
 
 struct route {
     enum endpoint endpoint;
-    bool is_bad;                         /* 400: see `problem` */
-    char profile[PROFILE_NAME_MAX + 1];  /* as asked for, percent-decoded; a name no profile can have is never found */
-    usec_t min_ttl_for;                  /* or MIN_TTL_DEFAULT */
+    bool is_bad; /* 400: see `problem` */
+    char profile[PROFILE_NAME_MAX +
+                 1];    /* as asked for, percent-decoded; a name no profile can have is never found */
+    usec_t min_ttl_for; /* or MIN_TTL_DEFAULT */
     usec_t wait_for;
-    char problem[160];                   /* what is wrong, for the `detail` */
+    char problem[160]; /* what is wrong, for the `detail` */
 };
 
 /* Reads a raw request target ("/v1/profiles/shop/token?wait=5"). Always gives a route. */

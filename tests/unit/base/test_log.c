@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -29,7 +30,7 @@ static void listen_in(struct log *log, const struct log_entry *entry)
     l->event = entry->event;
     l->n_fields = entry->n_fields;
     if (entry->n_fields > 0)
-        (void) strncpy(l->first_field, entry->fields[0].value, sizeof(l->first_field) - 1);
+        (void) snprintf(l->first_field, sizeof(l->first_field), "%s", entry->fields[0].value);
     assert_true(strlen(entry->message) < sizeof(l->message));
     memcpy(l->message, entry->message, strlen(entry->message) + 1);
 }
