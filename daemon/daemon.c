@@ -148,8 +148,8 @@ static int on_signal(sd_event_source *source _unused_, const struct signalfd_sig
     d->is_stopping = true;
     log_with(d->log, LOG_LEVEL_NOTICE, LOG_EVENT_STOPPING,
              (FIELD("SIGNAL", strsignal((int) info->ssi_signo))),
-             "stopping on %s: %zu requests wait, they are answered now", strsignal((int) info->ssi_signo),
-             d->registry.n_waiters);
+             "stopping on %s, with %zu waiting requests to be answered first",
+             strsignal((int) info->ssi_signo), d->registry.n_waiters);
     supervisor_stopping(d->supervisor);
     server_stop(d->server, GRACE_FOR, on_drained, d);
     registry_stop(&d->registry);

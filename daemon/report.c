@@ -156,5 +156,6 @@ void report_ready(struct daemon *d)
     report_status(d);
     supervisor_ready(d->supervisor);
     log_with(d->log, LOG_LEVEL_NOTICE, LOG_EVENT_STARTED, (FIELD("SOCKET", d->socket.path)),
-             "bearerd %s serves %zu profiles on %s", BEARERD_VERSION, d->registry.n_entries, d->socket.path);
+             "bearerd %s serves %zu profile%s on %s", BEARERD_VERSION, d->registry.n_entries,
+             d->registry.n_entries == 1 ? "" : "s", d->socket.path);
 }

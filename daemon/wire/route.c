@@ -176,7 +176,8 @@ static void parse_query(struct route *r, const char *query, bool has_parameters)
         size_t length = strcspn(query, "&");
         parse_parameter(r, query, length, &seen);
         query += length;
-        query += *query == '&';
+        if (*query == '&' && *++query == '\0')
+            route_refuse(r, "the query ends with an empty parameter");
     }
 }
 

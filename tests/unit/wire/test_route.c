@@ -236,6 +236,7 @@ static void bad_parameters_are_refused_with_words(void **state _unused_)
         {TOKEN("?=5"),                                             "unknown query parameter"                            },
         {TOKEN("?&"),                                              "unknown query parameter"                            },
         {TOKEN("?&&"),                                             "unknown query parameter"                            },
+        {TOKEN("?wait=5&"),                                        "ends with an empty parameter"                       },
         {TOKEN("?wait=5&&min_ttl=5"),                              "unknown query parameter"                            },
         {TOKEN("?wait=5?min_ttl=5"),                               "wait must be"                                       },
         {"/v1/profiles/shop?wait=5",                               "takes no query parameters"                          },
