@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""The end: who waits is answered, who was heard is served, and nothing is left behind."""
+
+import signal
+import threading
+import time
+
+import pytest
+from lib import profiles
+from lib.http import read_answer, read_to_end, request_bytes
+from lib.settings import TIME_FACTOR
+
+TOKEN = "/v1/profiles/shop/token"
+
+
+def hold(daemon, upstream, client):
+    upstream.fault(client_id=client["client_id"], hang=True)
+    profiles.vipps(daemon, "shop", upstream, client)
+    daemon.start(wait=False)
+    upstream.wait(client["client_id"], held=1)
+    daemon.wait_socket()
+
+
+def test_waiting_callers_are_answered(daemon, upstream):
+    client = upstream.vipps_client()
+    hold(daemon, upstream, client)
+    callers = [daemon.connect() for _ in range(100)]
+    for sock in callers:
+        sock.sendall(request_bytes(f"{TOKEN}?wait=60"))
+    daemon.wait_metric("bearerd_waiters", 100)
+    began = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    for sock in callers:
+        answer = read_answer(sock)
+        assert (answer.status, answer.problem_type) == (503, "stopping")
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.problem["profile"] == "shop" and "state" not in answer.problem
+        assert read_to_end(sock) == b""
+        sock.close()
+    assert daemon.wait_exit() == 0
+    assert time.monotonic() - began < 3 + 5 * TIME_FACTOR, "a stop does not wait for the upstream"
+    assert not daemon.socket.exists()
+    line = daemon.log.find("stopping")[0]
+    assert "with 100 waiting requests" in line.message
+    assert daemon.manager.has(STOPPING="1")
+
+
+def test_idle_connections_do_not_hold_it_up(daemon, upstream):
+    profiles.vipps(daemon, "shop", upstream, upstream.vipps_client())
+    daemon.start()
+    idle = [daemon.connect() for _ in range(50)]
+    half = daemon.connect()
+    half.sendall(b"GET /healthz HTTP/1.1\r\nHo")
+    daemon.wait_metric("bearerd_connections", 52)
+    began = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit() == 0
+    assert time.monotonic() - began < 3 + 5 * TIME_FACTOR
+    for sock in [*idle, half]:
+        assert b"200 OK" not in read_to_end(sock)
+        sock.close()
+
+
+def test_what_was_written_before_the_stop_is_answered(daemon, upstream):
+    """The daemon is held still while requests are written to connections it has, and to ones it has not yet seen."""
+    profiles.vipps(daemon, "shop", upstream, upstream.vipps_client())
+    daemon.start()
+    known = [daemon.connect() for _ in range(20)]
+    for sock in known:
+        sock.sendall(request_bytes(TOKEN))
+        assert read_answer(sock).status == 200
+    daemon.signal(signal.SIGSTOP)
+    fresh = [daemon.connect() for _ in range(20)]
+    for sock in known + fresh:
+        sock.sendall(request_bytes(TOKEN))
+    daemon.signal(signal.SIGTERM)
+    daemon.signal(signal.SIGCONT)
+    for sock in known + fresh:
+        answer = read_answer(sock)
+        assert answer.status == 200 or (answer.status, answer.problem_type) == (503, "stopping")
+        sock.close()
+    assert daemon.wait_exit() == 0
+
+
+def test_no_request_is_lost_in_a_stop(daemon, upstream):
+    """Clients that never pause, one connection a request: each is answered, or finds nobody there to connect to."""
+    profiles.vipps(daemon, "shop", upstream, upstream.vipps_client())
+    daemon.start()
+    served, lost = [0], []
+    going = threading.Event()
+
+    def use():
+        while True:
+            try:
+                sock = daemon.connect()
+            except (FileNotFoundError, ConnectionRefusedError):
+                return
+            with sock:
+                try:
+                    sock.sendall(request_bytes(TOKEN))
+                except BrokenPipeError:
+                    return  # it was not taken, and the client knows
+                except ConnectionResetError:
+                    return
+                try:
+                    answer = read_answer(sock)
+                except (ConnectionError, OSError) as error:
+                    lost.append(error)
+                    return
+                if answer.status not in (200, 503):
+                    lost.append(answer)
+                served[0] += 1
+                if served[0] > 200:
+                    going.set()
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert going.wait(30 * TIME_FACTOR)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit() == 0
+    for thread in threads:
+        thread.join()
+    assert not lost
+
+
+def test_a_client_that_does_not_read_is_not_waited_for_long(daemon, upstream):
+    profiles.vipps(daemon, "shop", upstream, upstream.vipps_client())
+    daemon.start()
+    with daemon.connect() as sock:
+        sock.setblocking(False)
+        try:
+            while True:
+                sock.send(request_bytes(TOKEN) * 100)
+        except BlockingIOError:
+            pass
+        assert daemon.get("/healthz").status == 200
+        began = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait_exit() == 0
+        assert time.monotonic() - began < 8 + 5 * TIME_FACTOR
+
+
+def test_a_second_signal_changes_nothing(daemon, upstream):
+    client = upstream.vipps_client()
+    hold(daemon, upstream, client)
+    daemon.signal(signal.SIGTERM)
+    daemon.signal(signal.SIGTERM)
+    daemon.signal(signal.SIGINT)
+    assert daemon.wait_exit() == 0
+
+
+def test_during_start(daemon, upstream):
+    """A stop before the first token is as orderly as any."""
+    client = upstream.vipps_client()
+    hold(daemon, upstream, client)
+    daemon.stop()
+    assert not daemon.manager.has(READY="1")
+
+
+@pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGURG])
+def test_signals_that_mean_nothing(daemon, upstream, number):
+    profiles.vipps(daemon, "shop", upstream, upstream.vipps_client())
+    daemon.start()
+    daemon.signal(number)
+    assert daemon.get(TOKEN).status == 200
+
+
+def test_killed_it_leaves_a_socket_that_the_next_one_replaces(daemon, upstream):
+    profiles.vipps(daemon, "shop", upstream, upstream.vipps_client())
+    daemon.start()
+    daemon.kill()
+    assert daemon.socket.exists()
+    daemon.start()
+    assert daemon.get(TOKEN).status == 200
