@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # the lists are for those who source this
+#
+# The Debian packages bearerd is built, tried and tested with: the one list that packaging/try and tests/run install
+# from. To be sourced.
+
+BUILD_PACKAGES=(
+    gcc libc6-dev meson ninja-build pkg-config
+    libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libssl-dev libsystemd-dev
+)
+
+# The stand-in upstream, and what the tour shows.
+TRY_PACKAGES=(
+    "${BUILD_PACKAGES[@]}"
+    ca-certificates curl python3 python3-cryptography
+)
+
+# libc6-dbg is what valgrind needs of libc.
+TEST_PACKAGES=(
+    "${TRY_PACKAGES[@]}"
+    clang clang-format git iproute2 libc6-dbg libcmocka-dev openssl
+    python3-pytest python3-pytest-xdist shellcheck util-linux valgrind
+)
+
+BENCH_PACKAGES=(
+    "${TRY_PACKAGES[@]}"
+    nghttp2-client nginx-light util-linux
+)
+
+# packages_missing NAME...: prints those that are not installed, one a line.
+packages_missing() {
+    local name
+    for name in "$@"; do
+        dpkg-query -W -f='${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed || echo "$name"
+    done
+}
+
+# packages_install NAME...: installs those that are missing; says what to do when it may not. Reads no input.
+packages_install() {
+    local missing
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        echo "This is not Debian: nothing is installed. What Debian calls $* has to be here." >&2
+        return 0
+    fi
+    mapfile -t missing < <(packages_missing "$@")
+    if ((${#missing[@]} == 0)); then
+        return 0
+    fi
+    if ((EUID != 0)); then
+        echo "Missing packages. As root: apt-get install --no-install-recommends ${missing[*]}" >&2
+        return 1
+    fi
+    echo "Installing ${missing[*]}"
+    local -x DEBIAN_FRONTEND=noninteractive
+    apt-get -q update </dev/null &&
+        apt-get -q install -y --no-install-recommends "${missing[@]}" </dev/null
+}
