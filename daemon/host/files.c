@@ -116,20 +116,27 @@ static void locked_block_done(struct locked_block *block)
 }
 
 /* Owner and mode: every fault is recorded, so that one round of repairs is enough. */
-static int check_rights(const struct named_file *source, uid_t daemon_uid, struct problems *problems,
-                        const struct stat *st)
+static int check_rights(const struct named_file *source, const struct key_rights *rights,
+                        struct problems *problems, const struct stat *st)
 {
     int result = 0;
 
-    if (st->st_uid != 0 && st->st_uid != daemon_uid)
+    if (st->st_uid != 0 && st->st_uid != rights->daemon_uid)
         result =
             refuse(source, problems,
                    "is owned by uid %u, who could change it; it must be root or the daemon's user (uid %u); "
                    "run: chown root %s",
-                   (unsigned) st->st_uid, (unsigned) daemon_uid, source->path);
+                   (unsigned) st->st_uid, (unsigned) rights->daemon_uid, source->path);
     if (st->st_mode & (S_IROTH | S_IWOTH))
         result = refuse(source, problems, "is open to every user (mode %04o); run: chmod o= %s",
                         (unsigned) (st->st_mode & 07777), source->path);
+    /* The group of the socket is the applications': with the keys they need no daemon that keeps them. */
+    if ((st->st_mode & S_IRGRP) && rights->socket_gid != (gid_t) -1 && st->st_gid == rights->socket_gid)
+        problem_warning(
+            problems, source->file, source->line,
+            "%s%s can be read by the group of the socket, so by every application that may connect; "
+            "run: chmod g= %s",
+            source->what, source->path, source->path);
     return result;
 }
 
@@ -163,16 +170,16 @@ static int store(const struct named_file *source, struct problems *problems, con
     return secret_set(ret, block->data, size);
 }
 
-static int read_secret(const struct named_file *source, const uid_t *owner, struct problems *problems,
-                       struct secret *ret)
+static int read_secret(const struct named_file *source, const struct key_rights *rights,
+                       struct problems *problems, struct secret *ret)
 {
     _cleanup_(locked_block_done) struct locked_block block = {0};
     _cleanup_fd_ int fd = -1;
     struct stat st;
 
     int r = open_regular(source, problems, &fd, &st);
-    if (r == 0 && owner)
-        r = check_rights(source, *owner, problems, &st);
+    if (r == 0 && rights)
+        r = check_rights(source, rights, problems, &st);
     if (r < 0)
         return r;
     if ((uint64_t) st.st_size > KEY_FILE_MAX)
@@ -186,10 +193,10 @@ static int read_secret(const struct named_file *source, const uid_t *owner, stru
     return r < 0 ? r : store(source, problems, &block, ret);
 }
 
-int file_read_key(const struct named_file *source, uid_t daemon_uid, struct problems *problems,
+int file_read_key(const struct named_file *source, const struct key_rights *rights, struct problems *problems,
                   struct secret *ret)
 {
-    return read_secret(source, &daemon_uid, problems, ret);
+    return read_secret(source, rights, problems, ret);
 }
 
 /* ---- certificates ---- */

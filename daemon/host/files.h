@@ -34,14 +34,20 @@ struct named_file {
  */
 _must_check_ int file_read_settings(const char *path, struct problems *problems, struct buffer *ret);
 
+/* Who may have rights to a key file. */
+struct key_rights {
+    uid_t daemon_uid; /* beside root: its owner */
+    gid_t socket_gid; /* who may connect, and should not read keys; (gid_t) -1: not known */
+};
+
 /*
- * Reads a key: a regular file, owned by root or `daemon_uid`, with no rights for others, of 1 to KEY_FILE_MAX
- * bytes without NUL. One newline (LF or CRLF) at the end is dropped. The bytes only ever lie in locked
- * memory. Returns 0, -ENOENT (nothing is recorded), -EINVAL (recorded) or -ENOMEM; *ret is untouched on
- * failure.
+ * Reads a key: a regular file, owned by root or the daemon's user, with no rights for others, of 1 to
+ * KEY_FILE_MAX bytes without NUL. One newline (LF or CRLF) at the end is dropped. The bytes only ever lie in
+ * locked memory. Warns of a file that the socket's group can read. Returns 0, -ENOENT (nothing is recorded),
+ * -EINVAL (recorded) or -ENOMEM; *ret is untouched on failure.
  */
-_must_check_ int file_read_key(const struct named_file *source, uid_t daemon_uid, struct problems *problems,
-                               struct secret *ret);
+_must_check_ int file_read_key(const struct named_file *source, const struct key_rights *rights,
+                               struct problems *problems, struct secret *ret);
 
 /* The same for what is public, a certificate: owner and mode do not matter. */
 _must_check_ int file_read_certificate(const struct named_file *source, struct problems *problems,

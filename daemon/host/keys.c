@@ -105,7 +105,7 @@ static int load_from(const struct loader *l, enum key_kind kind, const struct na
 {
     _cleanup_(secret_done) struct secret key = SECRET_INIT;
 
-    int r = file_read_key(file, l->source->daemon_uid, l->problems, &key);
+    int r = file_read_key(file, &l->source->rights, l->problems, &key);
     if (r == 0)
         r = check_form(l, kind, file, &key);
     if (r == 0)

@@ -14,11 +14,12 @@
 #include "base/problem.h"
 #include "config/profile_settings.h"
 #include "core/settings.h"
+#include "host/files.h"
 
 /* Where keys may lie and whose they may be. */
 struct key_source {
     const char *credentials_directory; /* $CREDENTIALS_DIRECTORY, borrowed; NULL: there is none */
-    uid_t daemon_uid;                  /* the user the daemon runs as */
+    struct key_rights rights;
 };
 
 /*

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/parse.h"
 #include "config/daemon_settings.h"
 #include "config/profile_settings.h"
 #include "host/files.h"
@@ -188,6 +189,18 @@ static int list_profiles(struct loader *l, struct name_list *list)
 
 /* ---- one profile ---- */
 
+/* The group that may connect, or (gid_t) -1 when there is none of that name. */
+static gid_t socket_gid(const struct loader *l)
+{
+    const char *group = l->settings->daemon.socket_group;
+    uint64_t number;
+    uint32_t gid;
+
+    if (group && parse_u64_max(group, UINT32_MAX - 1, &number) == 0)
+        return (gid_t) number;
+    return group && l->resolver.group(l->resolver.userdata, group, &gid) == 0 ? (gid_t) gid : (gid_t) -1;
+}
+
 /* Reads the file and the keys. 0, -EINVAL (recorded) or -ENOMEM. */
 static int read_profile(struct loader *l, const char *name, const char *path,
                         struct profile_settings *profile, struct profile_notes *notes)
@@ -206,7 +219,10 @@ static int read_profile(struct loader *l, const char *name, const char *path,
     int settings = profile_settings_parse(&text, name, problems, profile, notes);
     if (settings < 0 && settings != -EINVAL)
         return settings;
-    const struct key_source source = {l->source->credentials_directory, l->source->daemon_uid};
+    const struct key_source source = {
+        .credentials_directory = l->source->credentials_directory,
+        .rights = {.daemon_uid = l->source->daemon_uid, .socket_gid = socket_gid(l)},
+    };
     int keys = keys_load(&source, notes, problems, profile);
     if (keys == 0 && settings == 0)
         keys = key_proof_run(profile, notes, l->source->wall_now, problems);

@@ -177,7 +177,7 @@ static void parse_query(struct route *r, const char *query, bool has_parameters)
         parse_parameter(r, query, length, &seen);
         query += length;
         if (*query == '&' && *++query == '\0')
-            route_refuse(r, "the query ends with an empty parameter");
+            route_refuse(r, "the query ends with an empty parameter; known are min_ttl and wait");
     }
 }
 

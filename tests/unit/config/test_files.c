@@ -42,10 +42,12 @@ static struct named_file named(const char *name)
         .path = sandbox_path(&box, name), .what = "ClientSecretFile=", .file = "shop.conf", .line = 7};
 }
 
+#define own_rights() ((struct key_rights){.daemon_uid = geteuid(), .socket_gid = (gid_t) -1})
+
 static int read_key(const char *name)
 {
     const struct named_file source = named(name);
-    return file_read_key(&source, geteuid(), &problems, &key);
+    return file_read_key(&source, &own_rights(), &problems, &key);
 }
 
 static void test_one_newline_at_the_end_is_dropped(void **state)
@@ -105,12 +107,29 @@ static void test_a_key_of_a_stranger_is_refused(void **state)
     if (geteuid() == 0)
         assert_int_equal(chown(sandbox_path(&box, "k"), 12345, (gid_t) -1), 0);
     const struct named_file source = named("k");
-    assert_int_equal(file_read_key(&source, daemon_uid, &problems, &key), -EINVAL);
+    const struct key_rights rights = {.daemon_uid = daemon_uid, .socket_gid = (gid_t) -1};
+    assert_int_equal(file_read_key(&source, &rights, &problems, &key), -EINVAL);
     /* Both faults at once: one round of repairs. */
     assert_int_equal(problems.n_errors, 2);
     assert_true(has_error(&problems, "shop.conf:7", "run: chown root /"));
     assert_true(has_error(&problems, "shop.conf:7", "run: chmod o= /"));
     assert_true(fixture_never_says(&problems, "hunter2"));
+}
+
+static void test_a_key_for_the_sockets_group_is_warned_of(void **state)
+{
+    const struct key_rights rights = {.daemon_uid = geteuid(), .socket_gid = getegid()};
+    const struct key_rights other = {.daemon_uid = geteuid(), .socket_gid = getegid() + 1};
+    (void) state;
+
+    sandbox_write(&box, "k", 0640, "hunter2");
+    const struct named_file source = named("k");
+    assert_int_equal(file_read_key(&source, &other, &problems, &key), 0);
+    assert_int_equal(problems.n_items, 0);
+    assert_int_equal(file_read_key(&source, &rights, &problems, &key), 0);
+    assert_int_equal(problems.n_items, 1);
+    assert_int_equal(problems.n_errors, 0);
+    assert_non_null(strstr(problems.items[0].message, "run: chmod g= /"));
 }
 
 static void test_only_regular_files_are_read(void **state)
@@ -121,7 +140,7 @@ static void test_only_regular_files_are_read(void **state)
     assert_int_equal(read_key("d"), -EINVAL);
     assert_int_equal(read_key("fifo"), -EINVAL); /* and does not wait for a writer */
     const struct named_file device = {.path = "/dev/zero", .what = "ClientSecretFile=", .file = "shop.conf"};
-    assert_int_equal(file_read_key(&device, geteuid(), &problems, &key), -EINVAL);
+    assert_int_equal(file_read_key(&device, &own_rights(), &problems, &key), -EINVAL);
     assert_int_equal(problems.n_errors, 3);
     assert_true(has_error(&problems, "shop.conf", "/dev/zero is not a regular file"));
     assert_int_equal(read_key("absent"), -ENOENT);
@@ -215,6 +234,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_empty_key_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_key_open_to_others_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_key_of_a_stranger_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_key_for_the_sockets_group_is_warned_of, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_only_regular_files_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_a_file_cannot_hold, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings_files, set_up, tear_down),

@@ -56,7 +56,9 @@ static int load(const char *provider, const char *keys, bool has_credentials)
     (void) snprintf(text, sizeof(text),
                     "[Profile]\nProvider=%s\n[Access]\nAllow=any\n[Keys]\nClientID=me\n%s", provider, filled);
     (void) fixture_parse_profile(text, &problems, &profile, &notes);
-    const struct key_source source = {has_credentials ? credentials : NULL, geteuid()};
+    const struct key_source source = {
+        has_credentials ? credentials : NULL, {.daemon_uid = geteuid(), .socket_gid = (gid_t) -1}
+    };
     return keys_load(&source, &notes, &problems, &profile);
 }
 
