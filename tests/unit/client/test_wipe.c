@@ -32,8 +32,10 @@ static void leaves_no_token_behind(void **state _unused_)
     _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(BODY_MAX);
     struct bearer_token *token = NULL;
 
-    if (!memory_can_scan())
+    if (!memory_can_scan()) {
+        print_message("skipped: this memory cannot be scanned (sanitizer or valgrind)\n");
         skip();
+    }
     /* An escape makes the parser gather the string in pieces. */
     write_answer(&body, "{\"access_token\":\"a\\/", "\\/b\",\"expires_in\":5}");
     assert_int_equal(bearer_token_parse(&body, &token), 0);
@@ -53,8 +55,10 @@ static void leaves_no_header_behind(void **state _unused_)
         {BEARER_HEADERS_JSON,  "{\"Authorization\":\"Bearer ", "\"}"},
     };
 
-    if (!memory_can_scan())
+    if (!memory_can_scan()) {
+        print_message("skipped: this memory cannot be scanned (sanitizer or valgrind)\n");
         skip();
+    }
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(BODY_MAX);
         struct bearer_headers *headers = NULL;
@@ -73,8 +77,10 @@ static void leaves_nothing_of_a_refused_answer(void **state _unused_)
     _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(BODY_MAX);
     struct bearer_token *token = NULL;
 
-    if (!memory_can_scan())
+    if (!memory_can_scan()) {
+        print_message("skipped: this memory cannot be scanned (sanitizer or valgrind)\n");
         skip();
+    }
     write_answer(&body, "{\"access_token\":\"", "\",\"expires_in\":\"soon\"}");
     assert_int_equal(bearer_token_parse(&body, &token), -EBADMSG);
     buffer_done(&body);
