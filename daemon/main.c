@@ -11,7 +11,7 @@
  *
  *   host/               the outside, one file for each thing out there
  *     server connection response users   HTTP over the Unix socket: libmicrohttpd
- *     upstream upstream_transfer         requests to issuers: libcurl
+ *     upstream upstream_transfer upstream_outcome  requests to issuers: libcurl
  *     wiping_allocator system_ca         what libcurl and OpenSSL are given
  *     listen peer                        the socket file; who connects to it
  *     settings_load files keys key_proof user_names check  settings and keys from the disk
