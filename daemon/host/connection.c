@@ -112,6 +112,7 @@ struct connection *connection_admit(struct server *s, struct MHD_Connection *mhd
 {
     struct user *user = NULL;
     struct peer peer;
+    char first;
 
     int r = peer_read(fd, &peer);
     if (r < 0) {
@@ -137,13 +138,29 @@ struct connection *connection_admit(struct server *s, struct MHD_Connection *mhd
     c->user = user;
     user->n_connections++;
     s->stats.n_connections++;
-    connection_enter(c, PHASE_IDLE);
+    /* libmicrohttpd reads next, before the watch below can tell of anything. */
+    connection_enter(c, recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ? PHASE_READING : PHASE_IDLE);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     if (epoll_ctl(s->watch_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         log_warning(s->log, "cannot watch a connection: %s", strerror(errno));
         (void) shutdown(fd, SHUT_RDWR);
     }
     return c;
+}
+
+/*
+ * Takes the connection out of what counts for the limits and the metrics: at its end, or as soon as the
+ * client is seen to be gone, since libmicrohttpd may accept the next one first.
+ */
+static void connection_uncount(struct connection *c)
+{
+    struct server *s = c->server;
+
+    if (!c->user)
+        return;
+    c->user->n_connections--;
+    users_put(&s->users, TAKE_PTR(c->user));
+    s->stats.n_connections--;
 }
 
 void connection_free(struct connection *c)
@@ -155,13 +172,9 @@ void connection_free(struct connection *c)
     (void) response_unref(c->response);
     list_remove(&c->in_phase);
     list_remove(&c->in_half_closed);
-    if (c->user) {
-        c->user->n_connections--;
-        users_put(&s->users, c->user);
-        s->stats.n_connections--;
-    } else {
+    if (c->phase == PHASE_REFUSED)
         s->n_lingering--;
-    }
+    connection_uncount(c);
     /* Nobody there, nothing to wake up for. */
     if (s->stats.n_connections == 0)
         server_arm_timer(s);
@@ -386,7 +399,9 @@ static void note_half_closed(struct connection *c)
 
 void connection_notice(struct connection *c, uint32_t epoll_events)
 {
-    if ((epoll_events & (EPOLLRDHUP | EPOLLHUP)) == EPOLLRDHUP)
+    if (epoll_events & EPOLLHUP)
+        connection_uncount(c);
+    else if (epoll_events & EPOLLRDHUP)
         note_half_closed(c);
     switch (c->phase) {
     case PHASE_IDLE:

@@ -25,7 +25,7 @@ struct connection {
     struct request request;
     struct server *server;
     struct MHD_Connection *mhd;
-    struct user *user; /* NULL in PHASE_REFUSED */
+    struct user *user; /* NULL when it is not counted: in PHASE_REFUSED, and when the client is gone */
     int fd;            /* libmicrohttpd's to close */
     enum phase phase;
     struct list in_phase;       /* in server->phases[phase], the longest there first */

@@ -78,12 +78,12 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 /* ---- connections ---- */
 
 /*
- * No connection is freed in here: what connection_notice() sets off (a resume, a shutdown) reaches
- * libmicrohttpd through its own epoll, after this. So the pointers of the batch stay good.
+ * No connection is freed while the batch is looked at: what connection_notice() sets off (a resume, a
+ * shutdown) reaches libmicrohttpd in the run after it. So the pointers of the batch stay good.
  */
-static int on_watch(sd_event_source *source _unused_, int fd, uint32_t revents _unused_,
-                    void *userdata _unused_)
+static int on_watch(sd_event_source *source _unused_, int fd, uint32_t revents _unused_, void *userdata)
 {
+    struct server *s = userdata;
     struct epoll_event events[WATCH_BATCH];
     int n;
 
@@ -92,6 +92,8 @@ static int on_watch(sd_event_source *source _unused_, int fd, uint32_t revents _
         for (int i = 0; i < n; i++)
             connection_notice(events[i].data.ptr, events[i].events);
     } while (n == WATCH_BATCH);
+    /* What was noticed is there to be read: now, and not after another turn of the loop. */
+    server_run(s);
     return 0;
 }
 
@@ -155,12 +157,14 @@ static int start_mhd(struct server *s, int listen_fd)
 {
     /*
      * libmicrohttpd accepts itself: of descriptors from MHD_add_connection() 0.9.75 does not know that they
-     * are no TCP sockets, and tries three socket options on each answer. Without MHD_USE_TURBO a new
-     * connection is first read in the turn after it came, so that its first bytes are noticed.
+     * are no TCP sockets, and tries three socket options on each answer. With MHD_USE_TURBO it reads a
+     * connection in the run that accepts it, since the request is mostly there by then: one connection a
+     * request costs an eighth less.
      */
     /* clang-format off */
     s->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, connection_handle_request, s,
+        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        connection_handle_request, s,
         /* First, so that it sees the words about the others. */
         MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, s,
         MHD_OPTION_LISTEN_SOCKET, listen_fd,
