@@ -12,13 +12,12 @@
  *     READING   the first byte of a request came; all of it within 10 s
  *     WAITING   the handler has not answered yet; its waiter's deadline bounds that
  *     SENDING   the answer is on its way; at most 60 s
+ *     REFUSED   over a limit: it has its 429, and a second to read it; nothing it sent is looked at
  *
  * libmicrohttpd tells neither of first bytes nor of clients that leave while their request waits, so each
  * connection is watched by an edge-triggered epoll of the server's own as well. It is looked at before
  * libmicrohttpd reads; where a byte still slips through, the request counts as idle and gets 60 s instead
  * of 10.
- *
- * A connection over a limit is answered 429 and closed; nothing it sent is looked at.
  */
 
 #include <systemd/sd-event.h>
