@@ -175,7 +175,7 @@ class Standin:
         self._do("DELETE", self._client_path(client_id) if client_id is not None else "/clients")
 
     def revoke(self, client_id, what="all", index=None):
-        """Revoke "secret", "subscription_key" (index 0, 1 or None: both), "all" keys, or "tokens" issued so far."""
+        """Revoke "secret" or "subscription_key" (index 0, 1 or None: both), "all" keys, or "tokens" issued so far."""
         self._do("POST", self._client_path(client_id, "/revoke"), {"what": what, "index": index})
 
     def restore(self, client_id, what="all", index=None):

@@ -681,6 +681,37 @@ def test_revoking_and_restoring(upstream):
     assert upstream.ping(api_headers(client, fetch(upstream, client).json["access_token"]))[0] == 200
 
 
+@pytest.mark.parametrize("kind", ["vipps", "vipps-oauth", "basic", "post"])
+def test_two_secrets_are_good_until_one_is_revoked(upstream, kind):
+    old = upstream.vipps_client() if kind == "vipps" else upstream.oauth_client(kind)
+    name, new = old["client_id"], old | {"client_secret": "the+next/one=="}
+
+    def get(upstream, client):
+        if kind == "vipps":
+            return fetch(upstream, client)
+        if kind != "vipps-oauth":
+            return grant(upstream, client)
+        plain = basic(client["client_id"], client["client_secret"], quote=str)
+        return grant(upstream, path="/miami/v1/token", headers={"Authorization": plain})
+
+    assert get(upstream, new).status == 401
+    upstream.change(name, next_client_secret=new["client_secret"])
+    assert (get(upstream, old).status, get(upstream, new).status) == (200, 200)
+    upstream.revoke(name, "secret", 0)
+    assert (get(upstream, old).status, get(upstream, new).status) == (401, 200)
+    upstream.restore(name, "secret", 0)
+    upstream.revoke(name, "secret", 1)
+    assert (get(upstream, old).status, get(upstream, new).status) == (200, 401)
+    upstream.revoke(name, "secret")
+    assert (get(upstream, old).status, get(upstream, new).status) == (401, 401)
+    upstream.restore(name)
+    assert (get(upstream, old).status, get(upstream, new).status) == (200, 200)
+    upstream.change(name, client_secret=new["client_secret"], next_client_secret=None)
+    assert (get(upstream, old).status, get(upstream, new).status) == (401, 200)
+    with pytest.raises(ControlError, match="no client secret 1"):
+        upstream.revoke(name, "secret", 1)
+
+
 def test_changing_and_removing(upstream):
     client = upstream.vipps_client()
     upstream.change(client["client_id"], client_secret="new", subscription_keys=["x"], lifetime=9)

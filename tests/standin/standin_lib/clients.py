@@ -31,6 +31,7 @@ class Client:
 
     client_id: str
     client_secret: str | None = None
+    next_client_secret: str | None = None  # accepted beside the first, while an operator goes from one to the other
     subscription_keys: list = dataclasses.field(default_factory=list)  # primary, secondary
     api_subscription_key: str | None = None  # old key sets: API calls need this one instead
     msn: str | None = None
@@ -47,7 +48,7 @@ class Client:
     token_length: int = TOKEN_LENGTH
     token_charset: str | None = None  # None: JWT-shaped; else opaque, drawn from these characters
 
-    revoked_secret: bool = dataclasses.field(default=False, init=False)
+    revoked_secrets: set = dataclasses.field(default_factory=set, init=False)  # 0: client_secret, 1: the next one
     revoked_keys: set = dataclasses.field(default_factory=set, init=False)  # indexes
     tokens_revoked_to: int = dataclasses.field(default=0, init=False)  # serial of the last token revoked
 
@@ -68,6 +69,8 @@ class Client:
             raise BadClient(f"kind must be one of {', '.join(KINDS)}")
         if self.kind in (VIPPS, VIPPS_OAUTH, "basic", "post") and not isinstance(self.client_secret, str):
             raise BadClient(f"kind {self.kind} needs client_secret")
+        if self.next_client_secret is not None and self.client_secret is None:
+            raise BadClient("next_client_secret needs a client_secret that it is to follow")
         if self.kind == VIPPS and not self.subscription_keys:
             raise BadClient("kind vipps needs subscription_keys")
         if self.kind == "private_key_jwt" and not self.public_key_pem:
@@ -92,8 +95,14 @@ class Client:
         return (self.basic_encoding or ("raw" if self.kind == VIPPS_OAUTH else "form")) == "form"
 
     def accepts_secret(self, secret):
-        """Whether `secret` is this client's, and not revoked."""
-        return not self.revoked_secret and secret is not None and secret == self.client_secret
+        """Whether `secret` is one of this client's, and not revoked."""
+        mine = (self.client_secret, self.next_client_secret)
+        return secret is not None and any(secret == s for i, s in enumerate(mine) if i not in self.revoked_secrets)
+
+    @property
+    def is_key_revoked(self):
+        """Whether the key of kind tls or private_key_jwt is revoked, which counts as its secret."""
+        return 0 in self.revoked_secrets
 
     def accepts_token_key(self, key):
         """Whether `key` is a subscription key good for a token request."""
@@ -106,11 +115,14 @@ class Client:
         return self.accepts_token_key(key)
 
     def set_revoked(self, what, index, revoked):
-        """Revoke (or restore) keys: what is "secret", "subscription_key" (index 0, 1 or None: all) or "all"."""
+        """Revoke (or restore) keys: what is "secret" or "subscription_key" (index 0, 1 or None: all), or "all"."""
         if what not in ("secret", "subscription_key", "all"):
             raise BadClient("what must be secret, subscription_key, tokens or all")
         if what in ("secret", "all"):
-            self.revoked_secret = revoked
+            if what == "secret" and (index not in (None, 0, 1) or index == 1 and self.next_client_secret is None):
+                raise BadClient(f"there is no client secret {index}")
+            chosen = {0, 1} if index is None or what == "all" else {index}
+            self.revoked_secrets = self.revoked_secrets | chosen if revoked else self.revoked_secrets - chosen
         if what in ("subscription_key", "all"):
             every = range(len(self.subscription_keys))
             if index is not None and index not in every:
@@ -120,8 +132,8 @@ class Client:
 
 
 TEXTS = (
-    "client_id", "client_secret", "api_subscription_key", "msn", "kind", "public_key_pem", "kid", "alg",
-    "tls_subject_cn", "basic_encoding", "scope", "audience", "token_charset",
+    "client_id", "client_secret", "next_client_secret", "api_subscription_key", "msn", "kind", "public_key_pem", "kid",
+    "alg", "tls_subject_cn", "basic_encoding", "scope", "audience", "token_charset",
 )  # fmt: skip
 MEMBERS = {field.name for field in dataclasses.fields(Client) if field.init}
 
@@ -168,7 +180,7 @@ class Clients:
         new = client_of(merged)
         if new.client_id != client_id:
             raise BadClient("client_id cannot be changed")
-        new.revoked_secret, new.revoked_keys = old.revoked_secret, old.revoked_keys
+        new.revoked_secrets, new.revoked_keys = old.revoked_secrets, old.revoked_keys
         new.tokens_revoked_to = old.tokens_revoked_to
         self._by_id[client_id] = new
         return new

@@ -284,7 +284,7 @@ class Upstream:
             secret = credentials[1] if client.kind == "basic" else form["client_secret"][0]
             if not client.accepts_secret(secret):
                 raise oauth_refusal(401, "invalid_client", "wrong client secret")
-        elif client.revoked_secret:
+        elif client.is_key_revoked:
             raise oauth_refusal(401, "invalid_client", "the client's key is revoked")
         elif client.kind == "private_key_jwt":
             if form.get("client_assertion_type") != [assertion.ASSERTION_TYPE]:
