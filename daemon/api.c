@@ -1,33 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-#include "api.h"
+#include "api_inside.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-
-#include "bearerd-paths.h"
 
 #define TYPE_JSON    "application/json"
 #define TYPE_PROBLEM "application/problem+json"
 #define TYPE_TEXT    "text/plain; charset=utf-8"
-#define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 
 #define PROBLEM_MAX  ((size_t) 4096)
 /* A token and, in a header set, a subscription key of the largest size a key file may have; escaped at worst.
  */
 #define REPLY_MAX (2 * (TOKEN_VALUE_MAX + 65536) + 65536)
-/* Lists grow with the number of profiles; one entry is under 2 KiB. */
-#define LIST_MAX ((size_t) 256 << 20)
-
-/* Denials logged at once, and one each so much later: a caller that knocks all day must not fill the journal.
- */
-#define DENIAL_BURST        20
-#define DENIAL_INTERVAL_FOR USEC_PER_SEC
+/* What a reload did to each of a large number of profiles. */
+#define RELOAD_MAX ((size_t) 64 << 20)
+#define ETAG_SIZE  32
 
 /* ---- counting and building ---- */
 
-static struct response *finish(struct api *a, const struct request *r, struct response *response)
+struct response *api_count(struct api *a, const struct request *r, struct response *response)
 {
     if (response) {
         enum stats_code code = stats_code_of(response_status(response));
@@ -39,7 +31,7 @@ static struct response *finish(struct api *a, const struct request *r, struct re
     return response;
 }
 
-static struct reply_time api_time(const struct api *a)
+struct reply_time api_time(const struct api *a)
 {
     struct reply_time t;
 
@@ -47,17 +39,9 @@ static struct reply_time api_time(const struct api *a)
     return t;
 }
 
-struct refusal {
-    enum problem_kind kind;
-    const char *name;            /* the profile as asked for, or NULL */
-    const struct profile *known; /* for a caller that may know it, or NULL */
-    usec_t retry_in;             /* Retry-After, rounded up; 0: none */
-    const char *allow;           /* 405 */
-};
-
 /* Refuses with words. */
-_printf_(4, 5) static struct response *refuse(struct api *a, struct request *r, const struct refusal *refusal,
-                                              const char *format, ...)
+struct response *api_refuse(struct api *a, struct request *r, const struct refusal *refusal,
+                            const char *format, ...)
 {
     _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(PROBLEM_MAX);
     struct reply_time t = api_time(a);
@@ -74,93 +58,62 @@ _printf_(4, 5) static struct response *refuse(struct api *a, struct request *r, 
         {"Retry-After", refusal->retry_in > 0 ? retry : NULL},
     };
     reply_write_problem(&body, refusal->kind, detail, refusal->name, refusal->known, &t);
-    return finish(
+    return api_count(
         a, r,
         response_new(problem_kind_status(refusal->kind), TYPE_PROBLEM, &body, headers, ARRAY_SIZE(headers)));
 }
 
-#define REFUSAL(...) (&(struct refusal){__VA_ARGS__})
-
-static struct response *answer_json(struct api *a, struct request *r, struct buffer *body)
+struct response *api_answer_json(struct api *a, struct request *r, struct buffer *body)
 {
-    return finish(a, r, response_new(200, TYPE_JSON, body, NULL, 0));
-}
-
-/* ---- who may ---- */
-
-static bool admits(const struct access_list *list, struct request *r)
-{
-    for (size_t i = 0; i < list->n_rules; i++) {
-        if (list->rules[i].kind == ACCESS_GROUP)
-            request_load_groups(r);
-    }
-    return access_list_admits(list, &r->peer);
-}
-
-static bool may_use(const struct entry *e, struct request *r)
-{
-    return admits(e->profile.allow, r);
-}
-
-static bool is_admin(const struct api *a, struct request *r)
-{
-    return admits(&a->settings->admin, r);
-}
-
-static void log_denial(struct api *a, const struct request *r, const char *profile, usec_t now)
-{
-    char uid[16], pid[16], more[48] = "";
-
-    a->denial_debt_at = usec_max(a->denial_debt_at, now);
-    if (a->denial_debt_at > usec_add(now, (DENIAL_BURST - 1) * DENIAL_INTERVAL_FOR)) {
-        a->n_unlogged_denials++;
-        return;
-    }
-    a->denial_debt_at = usec_add(a->denial_debt_at, DENIAL_INTERVAL_FOR);
-    (void) snprintf(uid, sizeof(uid), "%u", r->peer.uid);
-    (void) snprintf(pid, sizeof(pid), "%d", r->peer.pid);
-    if (a->n_unlogged_denials > 0)
-        (void) snprintf(more, sizeof(more), " (%" PRIu64 " more not logged)", a->n_unlogged_denials);
-    a->n_unlogged_denials = 0;
-    log_with(a->log, LOG_LEVEL_NOTICE, LOG_EVENT_ACCESS_DENIED,
-             (FIELD("PROFILE", profile), FIELD("PEER_UID", uid), FIELD("PEER_PID", pid)),
-             "%s: uid %s, pid %s is not admitted by any Allow= rule%s", profile, uid, pid, more);
-}
-
-/* The same answer for a profile that is not there and for one the caller may not use. */
-static struct response *refuse_unknown(struct api *a, struct request *r)
-{
-    struct entry *e = r->entry;
-
-    r->entry = NULL;
-    if (e) {
-        e->profile.stats.denied++;
-        log_denial(a, r, e->profile.name, api_time(a).now);
-    }
-    return refuse(a, r, REFUSAL(.kind = PROBLEM_UNKNOWN_PROFILE, .name = r->route.profile),
-                  "there is no profile of this name that this caller may use");
+    return api_count(a, r, response_new(200, TYPE_JSON, body, NULL, 0));
 }
 
 /* ---- tokens ---- */
 
-static struct response *make_token_reply(const struct request *r, const struct reply_time *t)
+/* The form that was asked for. A report of a rejected token is answered as /token is. */
+static enum reply_form form_of(const struct request *r)
+{
+    if (r->route.endpoint != ENDPOINT_HEADERS)
+        return FORM_TOKEN;
+    return r->accepts_text ? FORM_HEADERS_TEXT : FORM_HEADERS_JSON;
+}
+
+static void write_etag(const struct profile *p, char ret[static ETAG_SIZE])
+{
+    (void) snprintf(ret, ETAG_SIZE, "\"g%" PRIu64 "\"", p->generation);
+}
+
+static struct response *make_token_reply(const struct profile *p, enum reply_form form,
+                                         const struct reply_time *t)
 {
     _cleanup_(buffer_done) struct buffer body = BUFFER_INIT_SECRET(REPLY_MAX);
-    const struct profile *p = &r->entry->profile;
-    char etag[32];
+    char etag[ETAG_SIZE];
 
-    (void) snprintf(etag, sizeof(etag), "\"g%" PRIu64 "\"", p->generation);
+    write_etag(p, etag);
     const struct response_header headers[] = {
         {"ETag", etag}
     };
-    if (r->route.endpoint == ENDPOINT_TOKEN)
+    if (form == FORM_TOKEN)
         reply_write_token(&body, p, t);
-    else if (r->accepts_text)
+    else if (form == FORM_HEADERS_TEXT)
         reply_write_headers_text(&body, p);
     else
         reply_write_headers_json(&body, p);
-    return response_new(200, r->route.endpoint == ENDPOINT_HEADERS && r->accepts_text ? TYPE_TEXT : TYPE_JSON,
-                        &body, headers, ARRAY_SIZE(headers));
+    return response_new(200, form == FORM_HEADERS_TEXT ? TYPE_TEXT : TYPE_JSON, &body, headers,
+                        ARRAY_SIZE(headers));
+}
+
+/* The caller has the current one. */
+static struct response *answer_unchanged(struct api *a, struct request *r)
+{
+    _cleanup_(buffer_done) struct buffer none = BUFFER_INIT(1);
+    char etag[ETAG_SIZE];
+    const struct response_header headers[] = {
+        {"ETag", etag}
+    };
+
+    write_etag(&r->entry->profile, etag);
+    return api_count(a, r, response_new(304, NULL, &none, headers, ARRAY_SIZE(headers)));
 }
 
 static void cached_reply_drop(struct cached_reply *c)
@@ -181,42 +134,31 @@ void api_done(struct api *a)
 }
 
 /* The current token, in the form asked for: from the cache where the same second has one. */
-static struct response *answer_token(struct api *a, struct request *r)
+static struct response *answer_token(struct api *a, struct request *r, bool has_waited)
 {
     const struct profile *p = &r->entry->profile;
     struct reply_time t = api_time(a);
     struct cached_reply wanted = {
         .entry = r->entry,
-        .endpoint = r->route.endpoint,
-        .is_text = r->route.endpoint == ENDPOINT_HEADERS && r->accepts_text,
+        .form = form_of(r),
         .generation = p->generation,
         .left_for = token_left_for(&p->token, t.now) / USEC_PER_SEC,
+        .next_at = profile_next_attempt_at(p),
     };
-    size_t slot =
-        ((uintptr_t) r->entry / sizeof(struct entry) + 2 * (size_t) wanted.endpoint + wanted.is_text) %
-        API_CACHE_SLOTS;
+    size_t slot = ((uintptr_t) r->entry / sizeof(struct entry) + (size_t) wanted.form) % API_CACHE_SLOTS;
     struct cached_reply *c = &a->cache[slot];
 
-    if (c->entry != wanted.entry || c->endpoint != wanted.endpoint || c->is_text != wanted.is_text ||
-        c->generation != wanted.generation || c->left_for != wanted.left_for) {
+    if (c->entry != wanted.entry || c->form != wanted.form || c->generation != wanted.generation ||
+        c->left_for != wanted.left_for || c->next_at != wanted.next_at) {
         cached_reply_drop(c);
-        wanted.response = make_token_reply(r, &t);
+        wanted.response = make_token_reply(p, wanted.form, &t);
         if (!wanted.response)
-            return refuse(a, r, REFUSAL(.kind = PROBLEM_INTERNAL, .name = p->name),
-                          "the answer could not be made: out of memory");
+            return api_refuse(a, r, REFUSAL(.kind = PROBLEM_INTERNAL, .name = p->name),
+                              "the answer could not be made: out of memory");
         *c = wanted;
     }
-    return finish(a, r, response_ref(c->response));
-}
-
-static struct response *answer_status(struct api *a, struct request *r)
-{
-    _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(PROBLEM_MAX);
-    struct reply_time t = api_time(a);
-
-    reply_write_status(&(struct json){.out = &body}, NULL, &r->entry->profile, &t);
-    buffer_append_char(&body, '\n');
-    return answer_json(a, r, &body);
+    api_note_handout(a, r, has_waited);
+    return api_count(a, r, response_ref(c->response));
 }
 
 /* When it makes sense to ask again: with the next attempt, and never at once. */
@@ -237,59 +179,120 @@ static struct response *refuse_failed(struct api *a, struct request *r, bool is_
     };
 
     if (p->n_failures > 0)
-        return refuse(a, r, &refusal, "%s", p->failure.message);
+        return api_refuse(a, r, &refusal, "%s", p->failure.message);
     if (is_in_flight)
-        return refuse(a, r, &refusal, "the upstream has not answered yet; the request to it goes on");
-    return refuse(a, r, &refusal, "there is no usable token at the moment");
+        return api_refuse(a, r, &refusal, "the upstream has not answered yet; the request to it goes on");
+    if (r->waiter.kind == WAIT_FOR_NEWER)
+        return api_refuse(a, r, &refusal,
+                          "a new token is asked for as soon as the pause between two requests is over; until "
+                          "then /token goes on giving the one that was reported");
+    return api_refuse(a, r, &refusal, "there is no usable token at the moment");
 }
 
 static struct response *refuse_too_long(struct api *a, struct request *r)
 {
     const struct profile *p = &r->entry->profile;
 
-    return refuse(a, r, REFUSAL(.kind = PROBLEM_MIN_TTL_TOO_LONG, .name = p->name, .known = p),
-                  "min_ttl=%" PRIu64 " is more than a token of this issuer has left even when it is new: "
-                  "the current one was granted for %" PRIu64 " s",
-                  r->route.min_ttl_for / USEC_PER_SEC, p->token.lifetime_for / USEC_PER_SEC);
+    return api_refuse(a, r, REFUSAL(.kind = PROBLEM_MIN_TTL_TOO_LONG, .name = p->name, .known = p),
+                      "min_ttl=%" PRIu64 " is more than a token of this issuer has left even when it is new: "
+                      "the current one was granted for %" PRIu64 " s",
+                      r->route.min_ttl_for / USEC_PER_SEC, p->token.lifetime_for / USEC_PER_SEC);
 }
 
-static struct response *answer_as(struct api *a, struct request *r, enum answer answer)
+static struct response *refuse_too_often(struct api *a, struct request *r)
+{
+    const struct profile *p = &r->entry->profile;
+    usec_t in = usec_sub(r->waiter.allowed_at, api_time(a).now);
+    char span[SPAN_SIZE];
+
+    return api_refuse(
+        a, r,
+        REFUSAL(.kind = PROBLEM_REJECTED_TOO_OFTEN, .name = p->name, .known = p, .retry_in = usec_max(in, 1)),
+        "too many tokens of this profile have been reported as rejected; the next report is taken in %s, "
+        "and until then /token goes on giving the current token",
+        usec_format_span(usec_add(in, USEC_PER_SEC - 1) / USEC_PER_SEC * USEC_PER_SEC, span));
+}
+
+static struct response *refuse_stopping(struct api *a, struct request *r)
+{
+    const char *name = r->route.profile[0] ? r->route.profile : NULL;
+
+    return api_refuse(a, r, REFUSAL(.kind = PROBLEM_STOPPING, .name = name, .retry_in = USEC_PER_SEC),
+                      "the daemon is going down or restarting; ask again");
+}
+
+static struct response *answer_as(struct api *a, struct request *r, enum answer answer, bool has_waited)
 {
     switch (answer) {
     case ANSWER_NONE:
         return NULL;
     case ANSWER_TOKEN:
-        return r->route.endpoint == ENDPOINT_REFRESH ? answer_status(a, r) : answer_token(a, r);
+        return r->route.endpoint == ENDPOINT_REFRESH ? api_answer_status(a, r)
+                                                     : answer_token(a, r, has_waited);
     case ANSWER_FAILED:
         return refuse_failed(a, r, false);
     case ANSWER_TIMED_OUT:
         return refuse_failed(a, r, true);
     case ANSWER_TOO_LONG:
         return refuse_too_long(a, r);
+    case ANSWER_UNCHANGED:
+        return answer_unchanged(a, r);
+    case ANSWER_TOO_OFTEN:
+        return refuse_too_often(a, r);
     case ANSWER_STOPPING:
-        return refuse(a, r,
-                      REFUSAL(.kind = PROBLEM_STOPPING, .name = r->route.profile, .retry_in = USEC_PER_SEC),
-                      "the daemon is going down or restarting; ask again");
+        return refuse_stopping(a, r);
+    case ANSWER_GONE:
+    case ANSWER_PROVEN:
+        break; /* answered by api_finish() */
     }
     return NULL;
 }
 
-/* NULL, and the request waits; or its answer. */
-static struct response *ask_registry(struct api *a, struct request *r, enum waiter_kind kind, usec_t wait_for)
+/* What the registry says, or NULL: the request waits. */
+static struct response *take_answer(struct api *a, struct request *r, enum answer answer)
+{
+    /* A caller who waits has moved the next deadline; one who is served may have woken an idle profile. */
+    if (answer != ANSWER_TOKEN || registry_has_work(a->registry))
+        a->kick(a->userdata);
+    r->is_waiting = answer == ANSWER_NONE;
+    return answer_as(a, r, answer, false);
+}
+
+static void begin_waiter(struct request *r, enum waiter_kind kind)
 {
     waiter_init(&r->waiter);
     r->waiter.kind = kind;
     r->waiter.min_ttl_for = r->route.min_ttl_for;
-    enum answer answer = registry_request(a->registry, r->entry, &r->waiter, wait_for, api_time(a).now);
-    if (answer != ANSWER_TOKEN)
-        a->kick(a->userdata);
-    r->is_waiting = answer == ANSWER_NONE;
-    return answer_as(a, r, answer);
 }
 
+static struct response *answer_reload(struct api *a, struct request *r, enum answer answer)
+{
+    _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(RELOAD_MAX);
+
+    if (answer == ANSWER_STOPPING)
+        return refuse_stopping(a, r);
+    if (reload_is_reading(a->reload))
+        return api_refuse(a, r, REFUSAL(.kind = PROBLEM_RELOAD_TIMED_OUT, .retry_in = USEC_PER_SEC),
+                          "the settings are still being read; the log will say what comes of it");
+    unsigned status = reload_write_outcome(a->reload, &body);
+    return api_count(a, r, response_new(status, status == 200 ? TYPE_JSON : TYPE_PROBLEM, &body, NULL, 0));
+}
+
+/*
+ * The rules of this moment decide, not those of when the request came: a reload may have taken the profile
+ * away from who waits for its token, or have freed the entry of then.
+ */
 struct response *api_finish(struct api *a, struct request *r)
 {
-    return answer_as(a, r, r->waiter.answer);
+    enum answer answer = r->waiter.answer;
+
+    if (r->route.endpoint == ENDPOINT_RELOAD)
+        return answer_reload(a, r, answer);
+    r->entry = answer == ANSWER_GONE ? NULL : registry_find(a->registry, r->route.profile);
+    if (!r->entry ||
+        (!api_may_use(r->entry, r) && !(r->route.endpoint == ENDPOINT_REFRESH && api_is_admin(a, r))))
+        return api_refuse_unknown(a, r);
+    return answer_as(a, r, answer, true);
 }
 
 void api_hang_up(void *userdata, struct request *r)
@@ -300,122 +303,95 @@ void api_hang_up(void *userdata, struct request *r)
 
 /* ---- endpoints ---- */
 
-static struct response *handle_token(struct api *a, struct request *r)
+/*
+ * True when the caller has the current token and waits for the next one, or asks whether there is a next one.
+ * Who does not say how long it waits is told at once that there is none, but only while its token is good:
+ * with one that is not it wants another, as any caller.
+ */
+static bool is_poll(const struct request *r, usec_t now)
 {
-    if (!r->entry || !may_use(r->entry, r))
-        return refuse_unknown(a, r);
-    return ask_registry(a, r, WAIT_FOR_TOKEN, r->route.wait_for);
+    const struct profile *p = &r->entry->profile;
+
+    return r->if_none_match && route_names_generation(r->if_none_match, p->generation) &&
+           (r->route.has_wait || profile_is_usable_for(p, r->route.min_ttl_for, now));
 }
 
-static struct response *handle_profile(struct api *a, struct request *r)
+static struct response *handle_token(struct api *a, struct request *r)
 {
-    if (!r->entry || (!may_use(r->entry, r) && !is_admin(a, r)))
-        return refuse_unknown(a, r);
-    return answer_status(a, r);
+    usec_t now = api_time(a).now;
+
+    if (!r->entry || !api_may_use(r->entry, r))
+        return api_refuse_unknown(a, r);
+    begin_waiter(r, WAIT_FOR_TOKEN);
+    if (!is_poll(r, now))
+        return take_answer(a, r, registry_request(a->registry, r->entry, &r->waiter, r->route.wait_for, now));
+    r->waiter.generation = r->entry->profile.generation;
+    return take_answer(
+        a, r,
+        registry_poll(a->registry, r->entry, &r->waiter, r->route.has_wait ? r->route.wait_for : 0, now));
+}
+
+static struct response *handle_rejected(struct api *a, struct request *r)
+{
+    char fingerprint[FINGERPRINT_SIZE];
+
+    if (!r->entry || !api_may_use(r->entry, r))
+        return api_refuse_unknown(a, r);
+    const char *problem = route_read_rejection(buffer_peek(&r->body), r->body.size, fingerprint);
+    if (problem)
+        return api_refuse(a, r, REFUSAL(.kind = PROBLEM_BAD_REQUEST, .name = r->route.profile), "%s",
+                          problem);
+    const struct rejection rejection = {
+        .fingerprint = fingerprint, .uid = r->peer.uid, .wait_for = r->route.wait_for};
+    begin_waiter(r, WAIT_FOR_NEWER);
+    enum answer answer = registry_reject(a->registry, r->entry, &r->waiter, &rejection, api_time(a).now);
+    api_note_rejection(a, r, fingerprint, answer);
+    return take_answer(a, r, answer);
+}
+
+/* Any number of them end with the same reading, which begins after the last of them came. */
+static struct response *handle_reload(struct api *a, struct request *r)
+{
+    if (!api_is_admin(a, r))
+        return api_refuse(a, r, REFUSAL(.kind = PROBLEM_FORBIDDEN),
+                          "only admins (Admin= in bearerd.conf) may reload the settings");
+    begin_waiter(r, WAIT_FOR_PROOFS);
+    reload_start(a->reload);
+    enum answer answer = registry_await_proofs(a->registry, &r->waiter, WAIT_MAX, api_time(a).now);
+    a->kick(a->userdata);
+    r->is_waiting = answer == ANSWER_NONE;
+    return r->is_waiting ? NULL : answer_reload(a, r, answer);
 }
 
 static struct response *handle_refresh(struct api *a, struct request *r)
 {
-    bool may_refresh = is_admin(a, r);
+    bool may_refresh = api_is_admin(a, r);
 
-    if (!r->entry || (!may_refresh && !may_use(r->entry, r)))
-        return refuse_unknown(a, r);
+    if (!r->entry || (!may_refresh && !api_may_use(r->entry, r)))
+        return api_refuse_unknown(a, r);
     if (!may_refresh)
-        return refuse(
+        return api_refuse(
             a, r, REFUSAL(.kind = PROBLEM_FORBIDDEN, .name = r->route.profile, .known = &r->entry->profile),
             "only admins (Admin= in bearerd.conf) may force a refresh");
     /* An attempt ends within Timeout=; waiting for a slot can take longer than anybody wants to wait. */
-    return ask_registry(a, r, WAIT_FOR_OUTCOME, WAIT_MAX);
-}
-
-static struct response *handle_profiles(struct api *a, struct request *r)
-{
-    _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(LIST_MAX);
-    struct reply_time t = api_time(a);
-    struct json j = {.out = &body};
-    bool sees_all = is_admin(a, r);
-
-    json_open(&j, NULL, '{');
-    json_open(&j, "profiles", '[');
-    for (size_t i = 0; i < a->registry->n_entries; i++) {
-        if (sees_all || may_use(a->registry->entries[i], r))
-            reply_write_status(&j, NULL, &a->registry->entries[i]->profile, &t);
-    }
-    json_close(&j, ']');
-    json_close(&j, '}');
-    buffer_append_char(&body, '\n');
-    return answer_json(a, r, &body);
-}
-
-static struct response *handle_healthz(struct api *a, struct request *r)
-{
-    _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(64);
-
-    if (!a->is_healthy(a->userdata))
-        return refuse(a, r, REFUSAL(.kind = PROBLEM_UNHEALTHY, .retry_in = USEC_PER_SEC),
-                      "a deadline was missed: the daemon is overloaded or stuck");
-    buffer_append_string(&body, "{\"status\":\"ok\"}\n");
-    return answer_json(a, r, &body);
-}
-
-static struct response *handle_readyz(struct api *a, struct request *r)
-{
-    _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(64);
-    char names[384] = "";
-    size_t n_missing = 0;
-    usec_t now = api_time(a).now;
-
-    for (size_t i = 0; i < a->registry->n_entries; i++) {
-        const struct profile *p = &a->registry->entries[i]->profile;
-        if (profile_is_usable_for(p, MIN_TTL_DEFAULT, now))
-            continue;
-        size_t length = strlen(names);
-        n_missing++;
-        (void) snprintf(names + length, sizeof(names) - length, "%s%s (%s)", length ? ", " : ": ", p->name,
-                        profile_state_name(profile_state(p, now)));
-    }
-    if (n_missing > 0)
-        return refuse(a, r, REFUSAL(.kind = PROBLEM_NOT_READY, .retry_in = USEC_PER_SEC),
-                      "%zu of %zu profiles have no usable token%s", n_missing, a->registry->n_entries,
-                      is_admin(a, r) ? names : "");
-    buffer_append_string(&body, "{\"status\":\"ready\"}\n");
-    return answer_json(a, r, &body);
-}
-
-struct viewer {
-    struct request *request;
-    bool sees_all;
-};
-
-static bool viewer_sees(void *userdata, const struct entry *e)
-{
-    struct viewer *v = userdata;
-    return v->sees_all || may_use(e, v->request);
-}
-
-static struct response *handle_metrics(struct api *a, struct request *r)
-{
-    _cleanup_(buffer_done) struct buffer body = BUFFER_INIT(LIST_MAX);
-    struct viewer viewer = {.request = r, .sees_all = is_admin(a, r)};
-    struct reply_time t = api_time(a);
-
-    metrics_write(&body, a->registry, a->stats, BEARERD_VERSION, &t, viewer_sees, &viewer);
-    return finish(a, r, response_new(200, TYPE_METRICS, &body, NULL, 0));
+    begin_waiter(r, WAIT_FOR_OUTCOME);
+    return take_answer(a, r, registry_request(a->registry, r->entry, &r->waiter, WAIT_MAX, api_time(a).now));
 }
 
 static struct response *handle_unknown(struct api *a, struct request *r)
 {
-    return refuse(a, r, REFUSAL(.kind = PROBLEM_NOT_FOUND), "there is nothing at this path");
+    return api_refuse(a, r, REFUSAL(.kind = PROBLEM_NOT_FOUND), "there is nothing at this path");
 }
 
 typedef struct response *handler(struct api *a, struct request *r);
 
 static handler *const handlers[N_ENDPOINTS] = {
-    [ENDPOINT_UNKNOWN] = handle_unknown, [ENDPOINT_PROFILES] = handle_profiles,
-    [ENDPOINT_PROFILE] = handle_profile, [ENDPOINT_TOKEN] = handle_token,
-    [ENDPOINT_HEADERS] = handle_token,   [ENDPOINT_REFRESH] = handle_refresh,
-    [ENDPOINT_HEALTHZ] = handle_healthz, [ENDPOINT_READYZ] = handle_readyz,
-    [ENDPOINT_METRICS] = handle_metrics,
+    [ENDPOINT_UNKNOWN] = handle_unknown,     [ENDPOINT_PROFILES] = api_handle_profiles,
+    [ENDPOINT_PROFILE] = api_handle_profile, [ENDPOINT_TOKEN] = handle_token,
+    [ENDPOINT_HEADERS] = handle_token,       [ENDPOINT_REFRESH] = handle_refresh,
+    [ENDPOINT_REJECTED] = handle_rejected,   [ENDPOINT_EXPLAIN] = api_handle_explain,
+    [ENDPOINT_RELOAD] = handle_reload,       [ENDPOINT_HEALTHZ] = api_handle_healthz,
+    [ENDPOINT_READYZ] = api_handle_readyz,   [ENDPOINT_METRICS] = api_handle_metrics,
 };
 
 static bool is_method_right(const struct request *r)
@@ -437,14 +413,14 @@ struct response *api_handle(void *userdata, struct request *r)
     if (r->route.endpoint == ENDPOINT_UNKNOWN)
         return handle_unknown(a, r);
     if (!is_method_right(r))
-        return refuse(a, r,
-                      REFUSAL(.kind = PROBLEM_METHOD_NOT_ALLOWED, .allow = endpoint_allow(r->route.endpoint)),
-                      "this path takes %s", endpoint_allow(r->route.endpoint));
+        return api_refuse(
+            a, r, REFUSAL(.kind = PROBLEM_METHOD_NOT_ALLOWED, .allow = endpoint_allow(r->route.endpoint)),
+            "this path takes %s", endpoint_allow(r->route.endpoint));
     if (r->is_body_too_large)
-        return refuse(a, r, REFUSAL(.kind = PROBLEM_BODY_TOO_LARGE), "a request body may have %zu bytes",
-                      REQUEST_BODY_MAX);
+        return api_refuse(a, r, REFUSAL(.kind = PROBLEM_BODY_TOO_LARGE), "a request body may have %zu bytes",
+                          REQUEST_BODY_MAX);
     if (r->route.is_bad)
-        return refuse(a, r, REFUSAL(.kind = PROBLEM_BAD_REQUEST), "%s", r->route.problem);
+        return api_refuse(a, r, REFUSAL(.kind = PROBLEM_BAD_REQUEST), "%s", r->route.problem);
     if (r->route.profile[0])
         r->entry = registry_find(a->registry, r->route.profile);
     return handlers[r->route.endpoint](a, r);

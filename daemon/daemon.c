@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/locked.h"
 #include "fetch.h"
@@ -18,6 +19,7 @@
 #define PRIORITY_TIMER (SD_EVENT_PRIORITY_NORMAL - 30)
 /* How exact deadlines are; also what the kernel may use to wake once for several. */
 #define TIMER_ACCURACY (10 * USEC_PER_MSEC)
+#define AUDIT_ACCURACY (2 * USEC_PER_SEC)
 /* On SIGTERM: for clients that are slow to take their last answer. */
 #define GRACE_FOR (5 * USEC_PER_SEC)
 /* The shown wall clock follows CLOCK_REALTIME when it is off by more: steps, not the drift between two
@@ -53,8 +55,7 @@ static void arm_timer(struct daemon *d)
     (void) sd_event_source_set_enabled(d->timer, next_at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
-/* Empties the registry's queues: starts, logs, answers; then sets the timer anew. */
-static void daemon_pump(struct daemon *d)
+void daemon_pump(struct daemon *d)
 {
     bool has_changed = false;
     struct entry *e;
@@ -71,7 +72,7 @@ static void daemon_pump(struct daemon *d)
         api_forget(&d->api);
         report_status(d);
     }
-    if (d->n_unanswered == 0)
+    if (d->registry.n_starting == 0)
         report_ready(d);
     while ((w = registry_pop_answer(&d->registry))) {
         struct request *r = container_of(w, struct request, waiter);
@@ -96,10 +97,39 @@ static int on_kick(sd_event_source *source _unused_, void *userdata)
     return 0;
 }
 
+void daemon_kick(struct daemon *d)
+{
+    (void) sd_event_source_set_enabled(d->kick, SD_EVENT_ONESHOT);
+}
+
 static void kick(void *userdata)
 {
+    daemon_kick(userdata);
+}
+
+/* ---- the audit ---- */
+
+static void arm_audit_timer(struct daemon *d)
+{
+    usec_t next_at = audit_next_at(d->audit);
+
+    (void) sd_event_source_set_time(d->audit_timer, next_at);
+    (void) sd_event_source_set_enabled(d->audit_timer,
+                                       next_at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+static int on_audit_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
     struct daemon *d = userdata;
-    (void) sd_event_source_set_enabled(d->kick, SD_EVENT_ONESHOT);
+
+    report_audit(d);
+    arm_audit_timer(d);
+    return 0;
+}
+
+static void kick_audit(void *userdata)
+{
+    arm_audit_timer(userdata);
 }
 
 static void read_time(void *userdata, struct reply_time *ret)
@@ -115,15 +145,12 @@ static bool is_healthy(void *userdata)
 
 /* ---- start ---- */
 
-/* Settings are read at start. Its default action would end the daemon without a word to those who wait. */
 static int on_hangup(sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_,
                      void *userdata)
 {
     struct daemon *d = userdata;
 
-    log_warning(
-        d->log,
-        "SIGHUP is ignored: settings and keys are read at start, so restart the daemon to apply changes");
+    reload_start(&d->reload);
     return 0;
 }
 
@@ -152,7 +179,7 @@ static int on_signal(sd_event_source *source _unused_, const struct signalfd_sig
              strsignal((int) info->ssi_signo), d->registry.n_waiters);
     supervisor_stopping(d->supervisor);
     server_stop(d->server, GRACE_FOR, on_drained, d);
-    registry_stop(&d->registry);
+    registry_stop(&d->registry, daemon_time(d).now);
     daemon_pump(d);
     return 0;
 }
@@ -211,14 +238,19 @@ static int start_server(struct daemon *d)
     r = server_new(&d->server, d->event, TAKE_FD(d->socket.fd), &limits, &handler, d->log);
     if (r < 0)
         return r;
+    server_set_unit_rules(d->server, settings_have_unit_rules(&d->settings));
     d->api = (struct api){
         .registry = &d->registry,
         .settings = s,
+        .server = d->server,
         .stats = server_get_stats(d->server),
+        .audit = d->audit,
+        .reload = &d->reload,
         .log = d->log,
         .read_time = read_time,
         .is_healthy = is_healthy,
         .kick = kick,
+        .kick_audit = kick_audit,
         .userdata = d,
     };
     return 0;
@@ -236,6 +268,10 @@ static int add_sources(struct daemon *d)
         r = sd_event_add_defer(d->event, &d->kick, on_kick, d);
     if (r >= 0)
         r = sd_event_source_set_priority(d->kick, PRIORITY_TIMER);
+    /* Summaries can wait for something else to wake the machine. */
+    if (r >= 0)
+        r = sd_event_add_time(d->event, &d->audit_timer, CLOCK_BOOTTIME, USEC_INFINITY, AUDIT_ACCURACY,
+                              on_audit_timer, d);
     for (size_t i = 0; i < ARRAY_SIZE(signals) && r >= 0; i++)
         r = sd_event_add_signal(d->event, &d->signals[i], signals[i], on_signal, d);
     if (r >= 0)
@@ -243,14 +279,15 @@ static int add_sources(struct daemon *d)
     return r < 0 ? r : 0;
 }
 
-/* READY once each profile has answered one way or the other, or the longest Timeout= has passed. */
+/* READY once each preloaded profile has answered one way or the other, or the longest Timeout= has passed. */
 static int start_profiles(struct daemon *d)
 {
     usec_t longest_for = 0, now = daemon_time(d).now;
 
-    for (size_t i = 0; i < d->settings.n_profiles; i++)
-        longest_for = usec_max(longest_for, d->settings.profiles[i]->refresh.timeout_for);
-    d->n_unanswered = d->settings.n_profiles;
+    for (size_t i = 0; i < d->settings.n_profiles; i++) {
+        if (d->settings.profiles[i]->is_preloaded)
+            longest_for = usec_max(longest_for, d->settings.profiles[i]->refresh.timeout_for);
+    }
     supervisor_extend_start(d->supervisor, usec_add(longest_for, 30 * USEC_PER_SEC));
     int r = sd_event_add_time(d->event, &d->ready_timer, CLOCK_BOOTTIME, usec_add(now, longest_for),
                               TIMER_ACCURACY, on_ready_time, d);
@@ -280,13 +317,16 @@ static int start(struct daemon *d)
     int r = sd_event_new(&d->event);
     if (r < 0)
         return r;
-    r = process_raise_limits(s->max_connections + 4 * s->concurrent_fetches + 64, d->log);
+    r = process_raise_limits(
+        server_files_per_connection() * s->max_connections + 4 * s->concurrent_fetches + 64, d->log);
     if (r < 0)
         return r;
     warn_about_memory(d);
     r = supervisor_new(&d->supervisor, d->event, is_healthy, d);
     if (r >= 0)
         r = start_registry(d);
+    if (r >= 0)
+        r = audit_new(&d->audit, s->audit);
     if (r >= 0)
         r = upstream_new(&d->upstream, d->event, d->log);
     if (r >= 0)
@@ -301,13 +341,18 @@ static int start(struct daemon *d)
 /* In the order of use: whoever calls back goes before what it calls. */
 static void daemon_done(struct daemon *d)
 {
+    if (!reload_done(&d->reload)) {
+        listen_socket_done(&d->socket);
+        _exit(d->is_stopping ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
     fetches_cancel(d);
     (void) server_free(d->server);
     api_done(&d->api);
+    (void) audit_free(d->audit);
     (void) upstream_free(d->upstream);
     (void) supervisor_free(d->supervisor);
-    sd_event_source *sources[] = {d->timer,      d->kick,       d->ready_timer,
-                                  d->signals[0], d->signals[1], d->signals[2]};
+    sd_event_source *sources[] = {d->timer,      d->kick,       d->ready_timer, d->signals[0],
+                                  d->signals[1], d->signals[2], d->audit_timer};
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
         (void) sd_event_source_disable_unref(sources[i]);
     (void) sd_event_unref(d->event);
@@ -316,19 +361,21 @@ static void daemon_done(struct daemon *d)
     settings_done(&d->settings);
 }
 
-int daemon_run(struct settings *settings_take, struct log *log)
+int daemon_run(struct settings *settings_take, const struct settings_source *source, struct log *log)
 {
     _cleanup_(daemon_done) struct daemon d = {
         .log = log, .settings = *settings_take, .socket = LISTEN_SOCKET_INIT};
 
     *settings_take = (struct settings){0};
     list_init(&d.fetches);
+    reload_init(&d.reload, &d, source);
     int r = start(&d);
     if (r < 0) {
         log_error(log, "cannot start: %s", strerror(-r));
         return EXIT_FAILURE;
     }
     r = sd_event_loop(d.event);
+    report_audit_rest(&d);
     if (r < 0) {
         log_error(log, "the event loop failed: %s", strerror(-r));
         return EXIT_FAILURE;

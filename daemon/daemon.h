@@ -6,6 +6,7 @@
  * what the registry asks for goes out. It decides nothing.
  *
  *     request   server -> api -> registry -> (at once, or a waiter) -> server_answer
+ *     reload    SIGHUP or api -> reload -> a thread reads -> registry_apply() -> proofs -> who asked
  *     refresh   timer -> registry -> fetch -> upstream -> fetch -> registry -> waiters, log
  *
  * daemon_pump() is the one place where the registry's queues are emptied; it runs after everything that may
@@ -16,12 +17,14 @@
 
 #include "api.h"
 #include "base/log.h"
+#include "core/audit.h"
 #include "core/registry.h"
 #include "host/listen.h"
 #include "host/server.h"
 #include "host/settings_load.h"
 #include "host/supervisor.h"
 #include "host/upstream.h"
+#include "reload.h"
 
 struct daemon {
     struct log *log;          /* borrowed */
@@ -29,6 +32,8 @@ struct daemon {
     sd_event *event;
     struct registry registry;
     struct api api;
+    struct audit *audit;
+    struct reload reload;
     struct upstream *upstream;
     struct supervisor *supervisor;
     struct server *server;
@@ -36,19 +41,27 @@ struct daemon {
     sd_event_source *timer;       /* registry_next_at() */
     sd_event_source *kick;        /* the registry's queues are to be emptied */
     sd_event_source *ready_timer; /* READY at the latest */
+    sd_event_source *audit_timer; /* audit_next_at() */
     sd_event_source *signals[3];
     struct list fetches; /* in flight, the oldest first (fetch.h) */
-    size_t n_unanswered; /* profiles whose first attempt has not ended */
     int64_t wall_offset; /* wall clock minus CLOCK_BOOTTIME, as shown (daemon_time) */
     usec_t skew_logged_at;
     bool is_stopping;
 };
 
 /*
- * Builds everything and runs until a signal ends it. `settings_take` is moved in. Returns the exit status: 0
+ * Builds everything and runs until a signal ends it. `settings_take` is moved in; `source` is where they
+ * were read, and are read again by a reload. Returns the exit status: 0
  * ended by SIGTERM or SIGINT, 1 failed. What failed has been logged.
  */
-int daemon_run(struct settings *settings_take, struct log *log);
+int daemon_run(struct settings *settings_take, const struct settings_source *source, struct log *log);
+
+/* Empties the registry's queues: starts, logs, answers; then sets the timer anew. Never from within a
+ * request: that is what daemon_kick() is for. */
+void daemon_pump(struct daemon *d);
+
+/* The registry's queues are emptied once the loop turns. */
+void daemon_kick(struct daemon *d);
 
 /* This turn's moment on both clocks. The shown wall clock follows steps, but not every wobble of the two
  * clocks. */

@@ -17,6 +17,8 @@
 struct fetch {
     struct daemon *daemon;
     struct entry *entry;
+    struct profile_settings *settings; /* a reference: a reload may replace the entry's while this is out */
+    struct key_choice choice;          /* the keys that were sent */
     struct http_request request;
     struct exchange *exchange; /* NULL once it has ended */
     struct list link;
@@ -28,6 +30,7 @@ static void fetch_free(struct fetch *f)
     exchange_cancel(f->exchange);
     list_remove(&f->link);
     http_request_done(&f->request);
+    profile_settings_free(f->settings);
     free(f);
 }
 DEFINE_CLEANUP(struct fetch *, fetch_free, fetch_free)
@@ -36,11 +39,7 @@ DEFINE_CLEANUP(struct fetch *, fetch_free, fetch_free)
 static void end(struct daemon *d, struct entry *e, struct token *token, const struct failure *failure,
                 bool has_answered)
 {
-    bool is_first = e->profile.generation == 0 && e->profile.n_failures == 0;
-
     registry_end_fetch(&d->registry, e, token, failure, has_answered, daemon_time(d).now);
-    if (is_first && d->n_unanswered > 0)
-        d->n_unanswered--;
     (void) sd_event_source_set_enabled(d->kick, SD_EVENT_ONESHOT);
 }
 
@@ -53,7 +52,8 @@ static void on_done(void *userdata, struct http_answer *answer)
     bool has_answered = answer->outcome != HTTP_TIMED_OUT;
 
     f->exchange = NULL;
-    token_response_read(f->entry->profile.settings, answer, t.now, t.wall_now, &response);
+    const struct asked asked = {f->settings, f->choice, t.now, t.wall_now};
+    token_response_read(&asked, answer, &response);
     if (response.skew.is_seen)
         report_skew(d, f->entry, &response.skew);
     end(d, f->entry, response.is_token ? &response.token : NULL, &response.failure, has_answered);
@@ -62,8 +62,8 @@ static void on_done(void *userdata, struct http_answer *answer)
 /* Builds and sends; 0, or -errno with the failure filled in. */
 static int start(struct daemon *d, struct fetch *f, struct failure *ret_failure)
 {
-    const struct profile_settings *s = f->entry->profile.settings;
-    struct grant_inputs inputs = {.wall_now = daemon_time(d).wall_now};
+    const struct profile_settings *s = f->settings;
+    struct grant_inputs inputs = {.choice = f->choice, .wall_now = daemon_time(d).wall_now};
     const char *problem = "out of memory";
 
     *ret_failure = (struct failure){.class = FAILURE_TRANSIENT, .reason = REASON_INTERNAL};
@@ -100,8 +100,10 @@ void fetch_start(struct daemon *d, struct entry *e)
     }
     f->daemon = d;
     f->entry = e;
+    f->settings = profile_settings_ref(e->settings);
+    f->choice = e->profile.choice;
     list_init(&f->link);
-    f->late_at = usec_add(daemon_monotonic(d), usec_add(e->profile.settings->refresh.timeout_for, LATE_FOR));
+    f->late_at = usec_add(daemon_monotonic(d), usec_add(e->settings->refresh.timeout_for, LATE_FOR));
     if (start(d, f, &failure) < 0) {
         end(d, e, NULL, &failure, true);
         return;
@@ -118,6 +120,18 @@ bool fetches_are_in_time(const struct daemon *d, usec_t now)
             return false;
     }
     return usec_add(registry_next_at(&d->registry), LATE_FOR) >= now;
+}
+
+void fetches_abort(struct daemon *d, const struct registry_plan *plan)
+{
+    list_foreach_safe(i, &d->fetches)
+    {
+        struct fetch *f = container_of(i, struct fetch, link);
+        if (!registry_plan_aborts(plan, f->entry))
+            continue;
+        registry_abort_fetch(&d->registry, f->entry);
+        fetch_free(f);
+    }
 }
 
 void fetches_cancel(struct daemon *d)

@@ -15,5 +15,8 @@ void fetch_start(struct daemon *d, struct entry *e);
 /* False when a fetch has been in flight for longer than its Timeout= allows: libcurl or the loop is stuck. */
 bool fetches_are_in_time(const struct daemon *d, usec_t now);
 
+/* Calls off those that a reload has no use for any more; each entry is told by registry_abort_fetch(). */
+void fetches_abort(struct daemon *d, const struct registry_plan *plan);
+
 /* Cancels all. */
 void fetches_cancel(struct daemon *d);

@@ -6,31 +6,34 @@
  *
  *   main.c              argv, settings, run
  *   daemon.c            owns every object; start, loop, stop
- *   api.c               what each request of the API comes to
- *   fetch.c report.c    one upstream request; what people are told
+ *   api.c api_access.c api_views.c   what each request of the API comes to; who may; states
+ *   fetch.c reload.c    one upstream request; settings read anew
+ *   report.c report_audit.c          what people are told
  *
  *   host/               the outside, one file for each thing out there
  *     server connection response users   HTTP over the Unix socket: libmicrohttpd
  *     upstream upstream_transfer upstream_outcome  requests to issuers: libcurl
  *     wiping_allocator system_ca         what libcurl and OpenSSL are given
- *     listen peer                        the socket file; who connects to it
- *     settings_load files keys key_proof user_names check  settings and keys from the disk
+ *     listen                             the socket file
+ *     peer caller pid_watch              who connects: the process, and whether it is still that one
+ *     unit_finder cgroup_tree proc       the unit of a process
+ *     settings_load settings_worker files keys key_proof user_names check  settings and keys from the disk
  *     supervisor journal                 systemd: notify and watchdog; the log
  *     clock random process               the clocks, random bytes, process limits
  *
  *   wire/               bytes <-> core types
  *     grant assertion basic form base64 pem        token requests
  *     token_response refusal redact skew json_read what comes back
- *     route reply json metrics http                the API
+ *     route reply explain json metrics http        the API
  *
  *   config/             settings texts -> structs, through tables
  *     ini table values url access_list
  *     daemon_settings profile_settings profile_check profile_headers
  *
  *   core/               decisions, without clock, descriptor or library
- *     profile policy    the state machine; when to ask
- *     registry schedule all profiles, their waiters; who asks next
- *     token settings access stats
+ *     profile profile_steps profile_reload profile_keys policy reports  the state machine; which key; when to
+ * ask registry registry_waiters registry_reload schedule  all profiles, their waiters; new settings; who asks
+ * next token settings access unit pid_reuse audit stats
  *
  *   base/               libc only
  *     secret locked buffer   bytes that must not leak
@@ -144,17 +147,9 @@ static int check(const struct arguments *a)
 }
 
 /* Reads everything and says every problem. Returns -1 to go on, or the exit status. */
-static int load_settings(const struct arguments *a, struct log *log, struct settings *ret)
+static int load_settings(const struct settings_source *source, struct log *log, struct settings *ret)
 {
-    const struct settings_source source = {
-        .config_path = a->config,
-        .socket_path = a->socket,
-        .credentials_directory = getenv("CREDENTIALS_DIRECTORY"),
-        .daemon_uid = geteuid(),
-        .wall_now = clock_wall(),
-    };
-
-    int r = settings_load(&source, ret);
+    int r = settings_load(source, ret);
     if (r < 0) {
         log_error(log, "cannot read the settings: %s", strerror(-r));
         return EXIT_FAILURE;
@@ -204,8 +199,15 @@ int main(int argc, char **argv)
     }
     if (a.is_check)
         return check(&a);
-    r = load_settings(&a, &log, &settings);
+    const struct settings_source source = {
+        .config_path = a.config,
+        .socket_path = a.socket,
+        .credentials_directory = getenv("CREDENTIALS_DIRECTORY"),
+        .daemon_uid = geteuid(),
+        .wall_now = clock_wall(),
+    };
+    r = load_settings(&source, &log, &settings);
     if (r >= 0)
         return r;
-    return daemon_run(&settings, &log);
+    return daemon_run(&settings, &source, &log);
 }

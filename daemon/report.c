@@ -59,8 +59,41 @@ static void log_failure(struct daemon *d, const struct entry *e, enum log_level 
              p->is_fetching ? "" : usec_format_span(usec_sub(profile_next_attempt_at(p), now), next));
 }
 
+/* Which keys work now, when they are others than before. */
+static void log_keys(struct daemon *d, const struct entry *e)
+{
+    const struct profile *p = &e->profile;
+    const struct profile_settings *s = p->settings;
+    const char *secret = p->token_choice.is_next_secret ? "next" : "current";
+    const char *subscription = p->token_choice.is_secondary_subscription ? "secondary" : "primary";
+    bool is_odd = p->token_choice.is_next_secret || p->token_choice.is_secondary_subscription;
+    char text[160] = "";
+
+    if (profile_settings_has_next_secret(s))
+        (void) snprintf(text, sizeof(text), "the %s client secret", secret);
+    if (profile_settings_has_secondary(s))
+        (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%sthe %s subscription key",
+                        *text ? " and " : "", subscription);
+    log_with(
+        d->log, is_odd ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, LOG_EVENT_KEY_FALLBACK,
+        (FIELD("PROFILE", p->name), FIELD("CLIENT_SECRET", secret), FIELD("SUBSCRIPTION_KEY", subscription)),
+        "%s: works with %s from now on%s", p->name, text,
+        is_odd ? "; the preferred key was refused, or is being replaced" : "");
+}
+
+static void log_idle(struct daemon *d, const struct entry *e)
+{
+    char span[SPAN_SIZE];
+
+    log_with(d->log, LOG_LEVEL_INFO, LOG_EVENT_IDLE, (FIELD("PROFILE", e->profile.name)),
+             "%s: idle, nobody has asked for %s (IdleAfter=); the next request wakes it", e->profile.name,
+             usec_format_span(e->profile.settings->idle_after_for, span));
+}
+
 void report_note(struct daemon *d, const struct entry *e, enum note note)
 {
+    if (e->has_changed_keys && (note == NOTE_FETCHED || note == NOTE_RECOVERED))
+        log_keys(d, e);
     switch (note) {
     case NOTE_NONE:
         return;
@@ -80,6 +113,9 @@ void report_note(struct daemon *d, const struct entry *e, enum note note)
         log_failure(d, e, LOG_LEVEL_ERROR, LOG_EVENT_PROFILE_FAILED,
                     "the token has run out while refreshes fail");
         return;
+    case NOTE_IDLE:
+        log_idle(d, e);
+        return;
     }
 }
 
@@ -93,16 +129,16 @@ void report_skew(struct daemon *d, const struct entry *e, const struct clock_ske
     d->skew_logged_at = now;
     log_with(
         d->log, LOG_LEVEL_WARNING, LOG_EVENT_CLOCK_SKEW, (FIELD("PROFILE", e->profile.name)),
-        "%s: the issuer's clock (%s) is %s %s of this machine's; tokens are not affected, but check the time "
+        "%s: the issuer's clock (%s) is %s %s this machine's; tokens are not affected, but check the time "
         "synchronisation",
         e->profile.name, skew->source,
         usec_format_span((usec_t) (skew->usec < 0 ? -skew->usec : skew->usec) / USEC_PER_SEC * USEC_PER_SEC,
                          span),
-        skew->usec < 0 ? "behind" : "ahead");
+        skew->usec < 0 ? "behind" : "ahead of");
 }
 
 struct summary {
-    size_t n_usable;
+    size_t n_usable, n_idle;
     usec_t next_at;
     const struct profile *next;
     size_t n_failing;
@@ -116,6 +152,8 @@ static void summarize(const struct daemon *d, usec_t now, struct summary *ret)
         const struct profile *p = &d->registry.entries[i]->profile;
         if (profile_is_usable_for(p, MIN_TTL_DEFAULT, now))
             ret->n_usable++;
+        else if (p->settings && !p->settings->is_preloaded && p->n_failures == 0)
+            ret->n_idle++;
         if (profile_next_attempt_at(p) < ret->next_at) {
             ret->next_at = profile_next_attempt_at(p);
             ret->next = p;
@@ -132,7 +170,8 @@ static void summarize(const struct daemon *d, usec_t now, struct summary *ret)
 void report_status(struct daemon *d)
 {
     struct reply_time t = daemon_time(d);
-    char status[3 * STATUS_SIZE], next[STATUS_SIZE] = "", failing[STATUS_SIZE] = "", moment[RFC3339_SIZE];
+    char status[3 * STATUS_SIZE], next[STATUS_SIZE] = "", failing[STATUS_SIZE] = "", idle[40] = "",
+                                  moment[RFC3339_SIZE];
     struct summary s;
 
     summarize(d, t.now, &s);
@@ -144,8 +183,11 @@ void report_status(struct daemon *d)
                         s.n_failing - STATUS_NAMES_MAX);
     else if (s.n_failing > 0)
         (void) snprintf(failing, sizeof(failing), "; failing: %s", s.failing);
-    (void) snprintf(status, sizeof(status), "%zu of %zu profiles usable%s%s", s.n_usable,
-                    d->registry.n_entries, next, failing);
+    if (s.n_idle > 0)
+        (void) snprintf(idle, sizeof(idle), ", %zu not in use", s.n_idle);
+    (void) snprintf(status, sizeof(status), "%zu of %zu profiles usable%s%s%s%s", s.n_usable,
+                    d->registry.n_entries, idle, next, failing,
+                    d->reload.is_refused ? "; the last reload was refused" : "");
     supervisor_status(d->supervisor, status);
 }
 

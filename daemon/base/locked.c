@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/locked.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "base/cleanup.h"
 
 /* Large enough for ten JWTs of the usual 1.4 KB, small enough that ten classes in use cost little resident
  * memory. */
@@ -24,9 +27,25 @@ struct huge_header {
 };
 
 static struct {
+    pthread_mutex_t mutex; /* around everything below */
     struct free_block *free[N_CLASSES];
     struct locked_stat stat;
-} arena;
+} arena = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* Neither call can fail for a default mutex that its own thread does not hold. */
+static pthread_mutex_t *arena_lock(void)
+{
+    (void) pthread_mutex_lock(&arena.mutex);
+    return &arena.mutex;
+}
+
+static void arena_unlock_p(pthread_mutex_t **mutex)
+{
+    (void) pthread_mutex_unlock(*mutex);
+}
+
+/* Holds the arena until the end of the block. */
+#define WITH_ARENA _cleanup_(arena_unlock_p) _unused_ pthread_mutex_t *locked_ = arena_lock()
 
 /* The size class for `size` (at most BLOCK_MAX) and the true size of its blocks: 32, 40, 48, 56, 64, 80, ...
  */
@@ -55,6 +74,7 @@ static size_t huge_mapping_size(size_t size)
     return round_to_pages(sizeof(struct huge_header) + size);
 }
 
+/* To be called with the arena held, for its counts. */
 static void *map_locked(size_t size, bool *ret_is_locked)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -72,6 +92,7 @@ static void *map_locked(size_t size, bool *ret_is_locked)
 
 static void *huge_alloc(size_t size)
 {
+    WITH_ARENA;
     bool is_locked;
     struct huge_header *header = map_locked(huge_mapping_size(size), &is_locked);
     if (!header)
@@ -84,14 +105,17 @@ static void huge_free(void *block, size_t size)
 {
     struct huge_header *header = (struct huge_header *) block - 1;
     size_t mapped = huge_mapping_size(size);
+    bool was_locked = header->is_locked;
 
-    arena.stat.mapped -= mapped;
-    if (!header->is_locked)
-        arena.stat.unlocked -= mapped;
     explicit_bzero(header, mapped);
     (void) munmap(header, mapped);
+    WITH_ARENA;
+    arena.stat.mapped -= mapped;
+    if (!was_locked)
+        arena.stat.unlocked -= mapped;
 }
 
+/* To be called with the arena held. */
 static bool class_refill(size_t class, size_t block_size)
 {
     bool is_locked;
@@ -115,6 +139,7 @@ void *locked_alloc(size_t size)
 
     size_t block_size;
     size_t class = class_of(size, &block_size);
+    WITH_ARENA;
     if (!arena.free[class] && !class_refill(class, block_size))
         return NULL;
     struct free_block *b = arena.free[class];
@@ -136,6 +161,7 @@ void locked_free(void *block, size_t size)
     size_t class = class_of(size, &block_size);
     explicit_bzero(block, block_size);
     struct free_block *b = block;
+    WITH_ARENA;
     b->next = arena.free[class];
     arena.free[class] = b;
 }
@@ -152,5 +178,6 @@ size_t locked_usable_size(size_t size)
 
 struct locked_stat locked_memory_stat(void)
 {
+    WITH_ARENA;
     return arena.stat;
 }

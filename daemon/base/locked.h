@@ -8,6 +8,11 @@
  * Blocks of up to 4 KiB come from slabs of one size class each (steps of a quarter of a power of two, so at
  * most a fifth is wasted); larger ones are mapped on their own. Slabs are kept for reuse, not unmapped.
  *
+ * The arena is the one thing that the loop shares with another thread: a reload reads keys in a thread of its
+ * own (host/settings_worker), so a mutex stands around the arena's lists and counts, and nothing else. It is
+ * held for some instructions, and for an mmap() and mlock() of four pages when a slab is added; blocks are
+ * wiped outside. A block belongs to one thread at a time, as malloc's do.
+ *
  * Locking can fail (RLIMIT_MEMLOCK). Memory is handed out all the same, since a daemon that cannot serve is
  * worse than one that could be swapped; locked_memory_stat() tells, so that the failure is logged once.
  */

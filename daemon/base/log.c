@@ -13,17 +13,25 @@ static const struct {
     const char *message_id;
 } events[N_LOG_EVENTS] = {
   /* Made once with uuidgen; they never change, because people filter by them. */
-    [LOG_EVENT_NONE] = {"",                 ""                                },
-    [LOG_EVENT_STARTED] = {"started",          "e9d956a1e8cd4f3992d54494134c320b"},
-    [LOG_EVENT_STOPPING] = {"stopping",         ""                                },
-    [LOG_EVENT_TOKEN_FETCHED] = {"token-fetched",    "340b34b5a8c04222bde818d799f78b1c"},
-    [LOG_EVENT_REFRESH_FAILED] = {"refresh-failed",   "1c6aaea05fbb4bea975853c9d66271aa"},
-    [LOG_EVENT_PROFILE_FAILED] = {"profile-failed",   "05b8137ccd2343c18a0bc3447c53d1d0"},
-    [LOG_EVENT_RECOVERED] = {"recovered",        "579b217c44424bfdafd91fd8fa7abfd6"},
-    [LOG_EVENT_ACCESS_DENIED] = {"access-denied",    "197530dcd2f84ce791f344d35a79ba2e"},
-    [LOG_EVENT_CLOCK_SKEW] = {"clock-skew",       ""                                },
-    [LOG_EVENT_CLIENT_DROPPED] = {"client-dropped",   ""                                },
-    [LOG_EVENT_SETTINGS_PROBLEM] = {"settings-problem", ""                                },
+    [LOG_EVENT_NONE] = {"",                  ""                                },
+    [LOG_EVENT_STARTED] = {"started",           "e9d956a1e8cd4f3992d54494134c320b"},
+    [LOG_EVENT_STOPPING] = {"stopping",          ""                                },
+    [LOG_EVENT_TOKEN_FETCHED] = {"token-fetched",     "340b34b5a8c04222bde818d799f78b1c"},
+    [LOG_EVENT_REFRESH_FAILED] = {"refresh-failed",    "1c6aaea05fbb4bea975853c9d66271aa"},
+    [LOG_EVENT_PROFILE_FAILED] = {"profile-failed",    "05b8137ccd2343c18a0bc3447c53d1d0"},
+    [LOG_EVENT_RECOVERED] = {"recovered",         "579b217c44424bfdafd91fd8fa7abfd6"},
+    [LOG_EVENT_ACCESS_DENIED] = {"access-denied",     "197530dcd2f84ce791f344d35a79ba2e"},
+    [LOG_EVENT_CLOCK_SKEW] = {"clock-skew",        ""                                },
+    [LOG_EVENT_CLIENT_DROPPED] = {"client-dropped",    ""                                },
+    [LOG_EVENT_SETTINGS_PROBLEM] = {"settings-problem",  ""                                },
+    [LOG_EVENT_KEY_FALLBACK] = {"key-fallback",      "1d273b4f7e234868a6acb0811608cb17"},
+    [LOG_EVENT_SETTINGS_RELOADED] = {"settings-reloaded", "2e1f4218924f4f2f9edfaffef0f6a624"},
+    [LOG_EVENT_RELOAD_REFUSED] = {"reload-refused",    "420a3b51582d4c2eacc21045b835b6b9"},
+    [LOG_EVENT_HANDOUT] = {"token-handout",     "b467bf62e990465c82db3f02f5fd7455"},
+    [LOG_EVENT_HANDOUTS] = {"token-handouts",    ""                                },
+    [LOG_EVENT_DENIALS] = {"access-denials",    ""                                },
+    [LOG_EVENT_REJECTED] = {"token-rejected",    ""                                },
+    [LOG_EVENT_IDLE] = {"profile-idle",      ""                                },
 };
 
 const char *log_event_name(enum log_event_id id)

@@ -5,11 +5,14 @@
 
 #include "base/parse.h"
 #include "config/values.h"
+#include "core/unit.h"
 
-/* user:, group:, any: the words of Allow= and Admin=, and how they become ids. */
+/* user:, group:, unit:, any: the words of Allow= and Admin=, and how they become ids. */
 
 /* (uid_t) -1 and (gid_t) -1 mean "none" to the kernel. */
-#define ID_MAX ((uint64_t) UINT32_MAX - 1)
+#define ID_MAX      ((uint64_t) UINT32_MAX - 1)
+
+#define UNIT_PREFIX "unit:"
 
 struct rule_form {
     const char *prefix;
@@ -52,6 +55,17 @@ static int resolve(const struct setting_context *context, const struct rule_form
     return r;
 }
 
+/* The pattern stays where it is: in the text of the rule. */
+static int parse_unit(const struct setting_context *context, const char *pattern, struct access_rule *ret)
+{
+    const char *problem = unit_pattern_problem(pattern);
+
+    if (problem)
+        return refuse(context, "%s", problem);
+    *ret = (struct access_rule){.kind = ACCESS_UNIT, .unit = pattern};
+    return 0;
+}
+
 static int parse_word(const struct setting_context *context, const char *word, struct access_rule *ret)
 {
     bool can_be_any = strcmp(context->key, "Admin") != 0;
@@ -72,10 +86,11 @@ static int parse_word(const struct setting_context *context, const char *word, s
             *ret = (struct access_rule){.kind = forms[i].kind, .id = id};
         return r;
     }
-    if (strncmp(word, "unit:", 5) == 0)
-        return refuse(context, "has a unit: rule, which this version does not support");
+    if (strncmp(word, UNIT_PREFIX, strlen(UNIT_PREFIX)) == 0)
+        return parse_unit(context, word + strlen(UNIT_PREFIX), ret);
     return refuse(context,
-                  "must be user:NAME or user:UID, group:NAME or group:GID%s; several with spaces between",
+                  "must be user:NAME or user:UID, group:NAME or group:GID, unit:NAME.service%s; several with "
+                  "spaces between",
                   can_be_any ? ", or any" : "");
 }
 
@@ -87,6 +102,7 @@ static int append_word(const struct setting_context *context, const char *word, 
 
     if (!text)
         return -ENOMEM;
+    /* `text` goes into the rule as it is, so that rule.unit can point into it. */
     int r = parse_word(context, text, &rule);
     if (r < 0)
         return r;

@@ -20,7 +20,15 @@
 /* Leaves room for the name of any file inside. */
 #define PROFILE_DIRECTORY_MAX (PATH_MAX - NAME_MAX - 2)
 
-#define AT(member)            offsetof(struct daemon_settings, member)
+/* In the order of enum audit_mode. */
+static const char *const audit_words[] = {"off", "summary", "every"};
+
+static int read_audit(const struct setting_context *context _unused_, const char *value, void *target)
+{
+    return value_choose(value, audit_words, ARRAY_SIZE(audit_words), target);
+}
+
+#define AT(member) offsetof(struct daemon_settings, member)
 
 /* Section, key, parser, place; limits, default, and what is allowed. */
 /* clang-format off */
@@ -41,6 +49,8 @@ static const struct setting rows[] = {
      .min = 1, .max = CONNECTIONS_MAX, .fallback = "4096", .allowed = "a number from 1 to 1000000"},
     {"Daemon", "MaxConnectionsPerUser", value_count, AT(max_connections_per_user),
      .min = 1, .max = CONNECTIONS_MAX, .fallback = "1024", .allowed = "a number from 1 to 1000000"},
+    {"Daemon", "Audit", read_audit, AT(audit),
+     .fallback = "summary", .allowed = "off, summary or every"},
     /* root by its number: the default needs no lookup that could fail. */
     {"Access", "Admin", value_access, AT(admin), SETTING_LIST, .fallback = "user:0"},
 };

@@ -179,6 +179,21 @@ static void check_refresh(const struct profile_draft *d)
     }
 }
 
+/* A warning only: with both lines there, Preload= alone is what is changed to and fro. */
+static void check_idle(const struct profile_draft *d)
+{
+    unsigned line = line_of(d, "Profile", "IdleAfter"), preload = line_of(d, "Profile", "Preload");
+
+    if (!line || !d->settings.is_preloaded || profile_draft_state(d, "Profile", "Preload")->is_bad)
+        return;
+    if (preload)
+        problem_warning(d->problems, d->source->file, line,
+                        "IdleAfter= does nothing with Preload=yes (line %u)", preload);
+    else
+        problem_warning(d->problems, d->source->file, line,
+                        "IdleAfter= does nothing without Preload=no; Preload= is at its default, yes");
+}
+
 static void check_access(const struct profile_draft *d)
 {
     if (!is_set(d, "Access", "Allow"))
@@ -193,6 +208,7 @@ int profile_draft_check(struct profile_draft *d)
 
     check_client_id(d);
     check_refresh(d);
+    check_idle(d);
     check_access(d);
     if (!provider->line)
         report(d, 0, "[Profile] Provider= is missing: vipps, vipps-oauth or oauth2");

@@ -27,6 +27,14 @@
 #define TIMEOUT_MIN USEC_PER_SEC
 #define TIMEOUT_MAX (10 * USEC_PER_MIN)
 
+/*
+ * IdleAfter=. A profile that goes idle between two runs of a minutely job asks its issuer more often than one
+ * that is refreshed. No token that is kept fresh for a month without anybody's asking is kept for a reason,
+ * unless the reason is Preload=yes.
+ */
+#define IDLE_AFTER_MIN USEC_PER_MIN
+#define IDLE_AFTER_MAX (30 * USEC_PER_DAY)
+
 static const char *const provider_words[] = {
     [PROVIDER_VIPPS] = "vipps", [PROVIDER_VIPPS_OAUTH] = "vipps-oauth", [PROVIDER_OAUTH2] = "oauth2"};
 static const char *const client_auth_words[] = {[CLIENT_AUTH_BASIC] = "basic",
@@ -62,21 +70,6 @@ static int read_environment(const struct setting_context *context, const char *v
     if (value && value_choose(value, environment_words, ARRAY_SIZE(environment_words), &index) < 0)
         return -EINVAL;
     return value_ascii(context, value, target);
-}
-
-/* Fetching at start is what happens; there is nothing to store. */
-static int read_preload(const struct setting_context *context, const char *value, void *target)
-{
-    bool is_preloaded = true;
-
-    (void) target;
-    if (value && parse_bool(value, &is_preloaded) < 0)
-        return -EINVAL;
-    if (is_preloaded)
-        return 0;
-    problem_error(context->problems, context->file, context->line,
-                  "Preload=no is not supported by this version: leave it out");
-    return -EBADMSG;
 }
 
 /* RFC 8707 section 2: an absolute URI without a fragment. */
@@ -140,7 +133,11 @@ static const struct setting rows[] = {
      .tags = ANY_VIPPS | ANY_AUTH, .allowed = "test or production"},
     {"Profile", "BaseURL", value_base_url, DRAFT(base_url), .tags = ANY_VIPPS | ANY_AUTH},
     {"Profile", "TokenPath", value_url_path, DRAFT(token_path), .tags = VIPPS_OAUTH | ANY_AUTH},
-    {"Profile", "Preload", read_preload, .tags = ANY, .allowed = "yes"},
+    {"Profile", "Preload", value_bool, AT(is_preloaded),
+     .tags = ANY, .fallback = "yes", .allowed = "yes or no"},
+    {"Profile", "IdleAfter", value_duration, AT(idle_after_for),
+     .tags = ANY, .min = IDLE_AFTER_MIN, .max = IDLE_AFTER_MAX, .fallback = "1h",
+     .allowed = "a time from 1min to 30days"},
     {"Profile", "TokenURL", value_url, AT(token_url), .tags = OAUTH2 | ANY_AUTH},
     {"Profile", "ClientAuth", read_client_auth, AT(client_auth),
      .tags = OAUTH2 | ANY_AUTH, .fallback = "basic", .allowed = "basic, post, private-key-jwt or tls"},
@@ -160,12 +157,16 @@ static const struct setting rows[] = {
 
     {"Keys", "ClientID", value_ascii, AT(client_id), .tags = ANY, .max = TEXT_MAX, .allowed = ASCII_ALLOWED},
     FILE_ROW("Keys", "ClientSecretFile", KEY_AT(KEY_CLIENT_SECRET), ANY_VIPPS | OAUTH2 | SHARED),
+    FILE_ROW("Keys", "NextClientSecretFile", KEY_AT(KEY_NEXT_CLIENT_SECRET), ANY_VIPPS | OAUTH2 | SHARED),
     FILE_ROW("Keys", "SubscriptionKeyFile", KEY_AT(KEY_SUBSCRIPTION), VIPPS | ANY_AUTH),
+    FILE_ROW("Keys", "SecondarySubscriptionKeyFile", KEY_AT(KEY_SECONDARY_SUBSCRIPTION), VIPPS | ANY_AUTH),
     FILE_ROW("Keys", "APISubscriptionKeyFile", KEY_AT(KEY_API_SUBSCRIPTION), VIPPS | ANY_AUTH),
     FILE_ROW("Keys", "TLSKeyFile", KEY_AT(KEY_TLS), OAUTH2 | TLS),
     FILE_ROW("Keys", "SigningKeyFile", KEY_AT(KEY_SIGNING), OAUTH2 | JWT),
     SECRET_ROW("ClientSecret"),
+    SECRET_ROW("NextClientSecret"),
     SECRET_ROW("SubscriptionKey"),
+    SECRET_ROW("SecondarySubscriptionKey"),
     SECRET_ROW("APISubscriptionKey"),
     SECRET_ROW("TLSKey"),
     SECRET_ROW("SigningKey"),

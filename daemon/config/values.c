@@ -143,6 +143,17 @@ int value_mode(const struct setting_context *context, const char *value, void *t
     return 0;
 }
 
+int value_bool(const struct setting_context *context, const char *value, void *target)
+{
+    bool is_true = false;
+
+    (void) context;
+    if (value && parse_bool(value, &is_true) < 0)
+        return -EINVAL;
+    *(bool *) target = is_true;
+    return 0;
+}
+
 int value_choose(const char *value, const char *const *words, size_t n_words, unsigned *target)
 {
     if (!value) {

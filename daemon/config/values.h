@@ -43,10 +43,12 @@ int value_mode(const struct setting_context *context, const char *value, void *t
 
 /* ---- the rest ---- */
 
+int value_bool(const struct setting_context *context, const char *value, void *target); /* bool */
+
 /* The index of `value` in `words` as an unsigned, for the parser of an enum. */
 int value_choose(const char *value, const char *const *words, size_t n_words, unsigned *target);
 
-/* struct access_list: words of user:NAME|UID, group:NAME|GID and any, appended. */
+/* struct access_list: words of user:NAME|UID, group:NAME|GID, unit:NAME.service and any, appended. */
 int value_access(const struct setting_context *context, const char *value, void *target);
 
 /* ClientSecret= and its like: refuses, and says where the secret belongs. The target is not looked at. */

@@ -4,6 +4,8 @@
 /* Doublings after which any back-off has met its ceiling, even from a microsecond: keeps the shift defined.
  */
 #define DOUBLINGS_MAX 40
+/* A token of a day that is revoked three times must not be out of reach for an hour. */
+#define REJECTION_INTERVAL_MAX (10 * USEC_PER_MIN)
 
 /* A number in [low, high], drawn by `random`. The modulo's bias over 64 bits is far below a microsecond in an
  * hour. */
@@ -25,6 +27,11 @@ usec_t policy_spacing_for(const struct refresh_policy *policy, usec_t lifetime_f
 usec_t policy_demand_interval_for(const struct refresh_policy *policy, usec_t lifetime_for)
 {
     return usec_max(policy->retry_min_for, lifetime_for / 20);
+}
+
+usec_t policy_rejection_interval_for(const struct refresh_policy *policy, usec_t lifetime_for)
+{
+    return usec_max(policy->retry_min_for, usec_min(lifetime_for / 20, REJECTION_INTERVAL_MAX));
 }
 
 usec_t policy_refresh_at(const struct refresh_policy *policy, const struct token *token, usec_t now,

@@ -5,15 +5,21 @@
  * When to ask the upstream: pure arithmetic on moments. Randomness comes in as a number; equal input, equal
  * output.
  *
- * The budget. For one profile, and leaving refreshes that an admin forces out of account:
+ * The budget. For one profile, and leaving refreshes that an admin forces and reloads out of account:
  *
- *   - at most one request is in flight;
- *   - two requests start at least policy_spacing_for() apart: RetryMin, or a quarter of a lifetime shorter
+ *   - at most one request is in flight; an attempt is one request, and up to two more where the upstream
+ *     blames a key that has a second one beside it (profile_keys.c);
+ *   - two attempts start at least policy_spacing_for() apart: RetryMin, or a quarter of a lifetime shorter
  * than four times RetryMin (a one-second token must be refreshed within its second);
  *   - after n failures in a row the next request starts no earlier than RetryMin and, where no token is left
  * to lose, in an exponentially growing window (policy_retry_at);
  *   - callers that ask for more life than the token has left (min_ttl) set off at most DEMAND_BURST requests
- * at once, and one each policy_demand_interval_for() in the long run.
+ * at once, and one each policy_demand_interval_for() in the long run;
+ *   - callers that report tokens as rejected set off at most REJECTION_BURST requests at once for one user
+ *     and REJECTION_BURST_ALL for all, and in the long run one each policy_rejection_interval_for() for a
+ *     user and two for all. Who reports every token is told so, and can keep others neither from the token
+ *     nor from a report;
+ *   - while the secondary subscription key is in use, the primary one is tried once in KEY_PROBE_FOR.
  */
 
 #include "core/settings.h"
@@ -26,6 +32,12 @@
 #define PROBE_MAX (5 * USEC_PER_MIN)
 /* Requests that callers with a long min_ttl may set off in a row before they are held to the interval. */
 #define DEMAND_BURST 10
+/* Reports of rejected tokens in a row: a revocation is one, and the new token may be refused for a moment. */
+#define REJECTION_BURST     3
+#define REJECTION_BURST_ALL 6
+/* A subscription key that was regenerated stays dead until somebody changes it; one that the gateway blamed
+ * by mistake comes back. */
+#define KEY_PROBE_FOR USEC_PER_HOUR
 
 /* What a caller gets who names no min_ttl: the smaller of 30 s and a tenth of the lifetime. */
 usec_t policy_default_min_ttl_for(usec_t lifetime_for);
@@ -35,6 +47,9 @@ usec_t policy_spacing_for(const struct refresh_policy *policy, usec_t lifetime_f
 
 /* In the long run, how far apart requests start that callers with a long min_ttl set off. */
 usec_t policy_demand_interval_for(const struct refresh_policy *policy, usec_t lifetime_for);
+
+/* In the long run, how far apart requests start that one user's reports of rejected tokens set off. */
+usec_t policy_rejection_interval_for(const struct refresh_policy *policy, usec_t lifetime_for);
 
 /*
  * When to refresh a token that arrived at `now`: at_percent of its life from the moment it was asked for,

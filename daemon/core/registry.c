@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/registry.h"
+#include "core/registry_inside.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,16 +11,15 @@ void registry_init(struct registry *r, size_t n_slots, uint64_t seed)
     schedule_init(&r->schedule, n_slots);
     list_init(&r->answers);
     list_init(&r->notes);
+    list_init(&r->proof_waiters);
 }
 
 void registry_done(struct registry *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->n_entries; i++) {
-        profile_done(&r->entries[i]->profile);
-        free(r->entries[i]);
-    }
+    for (size_t i = 0; i < r->n_entries; i++)
+        entry_free(r->entries[i]);
     free(r->entries);
     schedule_done(&r->schedule);
     *r = (struct registry){0};
@@ -38,6 +37,27 @@ static uint64_t next_random(struct registry *r)
 
 /* ---- entries ---- */
 
+struct entry *entry_new(void)
+{
+    struct entry *e = calloc(1, sizeof(*e));
+
+    if (!e)
+        return NULL;
+    list_init(&e->waiters);
+    list_init(&e->noted);
+    return e;
+}
+
+void entry_free(struct entry *e)
+{
+    if (!e)
+        return;
+    profile_done(&e->profile);
+    profile_settings_free(e->settings);
+    profile_settings_free(e->token_settings);
+    free(e);
+}
+
 /* Appends an empty entry; the caller fills it and then counts it. */
 static int registry_grow(struct registry *r, const char *name, struct entry **ret)
 {
@@ -51,16 +71,11 @@ static int registry_grow(struct registry *r, const char *name, struct entry **re
         r->entries = entries;
         r->capacity = capacity;
     }
-    struct entry *e = calloc(1, sizeof(*e));
-    if (!e)
-        return -ENOMEM;
-    list_init(&e->waiters);
-    list_init(&e->noted);
-    *ret = e;
-    return 0;
+    *ret = entry_new();
+    return *ret ? 0 : -ENOMEM;
 }
 
-int registry_add(struct registry *r, const struct profile_settings *settings)
+int registry_add(struct registry *r, struct profile_settings *settings)
 {
     struct origin *origin;
     struct entry *e;
@@ -69,8 +84,11 @@ int registry_add(struct registry *r, const struct profile_settings *settings)
     if (k < 0)
         return k;
     k = registry_grow(r, settings->name, &e);
-    if (k < 0)
+    if (k < 0) {
+        schedule_put_origin(&r->schedule, origin);
         return k;
+    }
+    e->settings = profile_settings_ref(settings);
     profile_init(&e->profile, settings);
     e->job.origin = origin;
     r->entries[r->n_entries++] = e;
@@ -102,77 +120,14 @@ struct entry *registry_find(const struct registry *r, const char *name)
     return found ? *found : NULL;
 }
 
-/* ---- waiters ---- */
-
-void waiter_init(struct waiter *w)
-{
-    *w = (struct waiter){.min_ttl_for = MIN_TTL_DEFAULT};
-    list_init(&w->link);
-}
-
-static void waiter_unqueue(struct registry *r, struct waiter *w)
-{
-    if (w->entry) {
-        heap_remove(&r->deadlines, &w->deadline);
-        w->entry = NULL;
-        r->n_waiters--;
-    }
-    list_remove(&w->link);
-}
-
-static void waiter_answer(struct registry *r, struct waiter *w, enum answer answer)
-{
-    waiter_unqueue(r, w);
-    w->answer = answer;
-    list_append(&r->answers, &w->link);
-}
-
-void registry_cancel(struct registry *r, struct waiter *w)
-{
-    waiter_unqueue(r, w);
-}
-
-struct waiter *registry_pop_answer(struct registry *r)
-{
-    struct list *first = list_pop(&r->answers);
-    return first ? container_of(first, struct waiter, link) : NULL;
-}
-
-/* What a waiter gets when a fetch has ended, ANSWER_NONE when it goes on waiting for the next attempt. */
-static enum answer answer_at_end(const struct entry *e, const struct waiter *w, bool is_token, usec_t now)
-{
-    const struct profile *p = &e->profile;
-
-    if (w->kind == WAIT_FOR_OUTCOME)
-        return is_token ? ANSWER_TOKEN : ANSWER_FAILED;
-    if (profile_is_usable_for(p, w->min_ttl_for, now))
-        return ANSWER_TOKEN;
-    /* A token that has just come and is not enough: none ever will be. */
-    if (is_token)
-        return ANSWER_TOO_LONG;
-    if (p->failure.class == FAILURE_TRANSIENT && profile_is_worth_waiting(p, w->deadline_at))
-        return ANSWER_NONE;
-    return ANSWER_FAILED;
-}
-
-static void entry_answer_waiters(struct registry *r, struct entry *e, bool is_token, usec_t now)
-{
-    list_foreach_safe(i, &e->waiters)
-    {
-        struct waiter *w = container_of(i, struct waiter, link);
-        enum answer answer = answer_at_end(e, w, is_token, now);
-        if (answer != ANSWER_NONE)
-            waiter_answer(r, w, answer);
-    }
-}
-
 /* ---- steps ---- */
 
-static void entry_note(struct registry *r, struct entry *e, enum note note)
+static void entry_note(struct registry *r, struct entry *e, const struct actions *actions)
 {
-    if (note == NOTE_NONE)
+    if (actions->note == NOTE_NONE)
         return;
-    e->note = note;
+    e->note = actions->note;
+    e->has_changed_keys = actions->has_changed_keys;
     if (list_is_empty(&e->noted))
         list_append(&r->notes, &e->noted);
 }
@@ -202,62 +157,70 @@ static usec_t entry_urgent_at(const struct entry *e, usec_t now)
     return usec_sub(t->expires_at, policy_default_min_ttl_for(t->lifetime_for));
 }
 
-/* Steps the profile and files what comes of it. */
-static enum verdict entry_step(struct registry *r, struct entry *e, struct event *event, usec_t now)
+void registry_end_proof(struct registry *r, struct entry *e, enum proof proof)
+{
+    if (e->proof != PROOF_PENDING)
+        return;
+    e->proof = proof;
+    registry_release_proofs(r);
+}
+
+void registry_release_proofs(struct registry *r)
+{
+    if (--r->n_proving > 0)
+        return;
+    list_foreach_safe(i, &r->proof_waiters)
+        waiter_answer(r, container_of(i, struct waiter, link), ANSWER_PROVEN);
+}
+
+void registry_end_start(struct registry *r, struct entry *e)
+{
+    r->n_starting -= e->is_starting;
+    e->is_starting = false;
+}
+
+static void entry_end_attempt(struct registry *r, struct entry *e, usec_t now)
+{
+    bool is_token = e->profile.n_failures == 0;
+
+    registry_end_start(r, e);
+    entry_answer_waiters(r, e, is_token, now);
+    registry_end_proof(r, e,
+                       !is_token                              ? PROOF_FAILED
+                       : profile_has_fallen_back(&e->profile) ? PROOF_FALLBACK
+                                                              : PROOF_GIVEN);
+}
+
+void entry_hold_token_settings(struct entry *e)
+{
+    if (e->token_settings == e->profile.token_settings)
+        return;
+    profile_settings_free(e->token_settings);
+    e->token_settings = profile_settings_ref(e->settings);
+}
+
+struct actions entry_step(struct registry *r, struct entry *e, struct event *event, usec_t now)
 {
     event->random = next_random(r);
     struct actions actions = profile_step(&e->profile, event, now);
 
+    entry_hold_token_settings(e);
     if (actions.fetch)
         schedule_add(&r->schedule, &e->job, entry_urgent_at(e, now));
     heap_set(&r->wakes, &e->wake, actions.wake_at);
-    entry_note(r, e, actions.note);
+    entry_note(r, e, &actions);
     if (actions.has_ended)
-        entry_answer_waiters(r, e, e->profile.n_failures == 0, now);
-    return actions.verdict;
+        entry_end_attempt(r, e, now);
+    return actions;
 }
 
 void registry_start(struct registry *r, usec_t now)
 {
-    for (size_t i = 0; i < r->n_entries; i++)
-        (void) entry_step(r, r->entries[i], &(struct event){.kind = EVENT_START}, now);
-}
-
-enum answer registry_request(struct registry *r, struct entry *e, struct waiter *w, usec_t wait_for,
-                             usec_t now)
-{
-    /* What is here is still handed out; nothing new is begun. */
-    if (r->is_stopping) {
-        bool has_token = w->kind == WAIT_FOR_TOKEN && profile_is_usable_for(&e->profile, w->min_ttl_for, now);
-        return has_token ? ANSWER_TOKEN : ANSWER_STOPPING;
+    for (size_t i = 0; i < r->n_entries; i++) {
+        struct entry *e = r->entries[i];
+        e->is_starting = entry_step(r, e, &(struct event){.kind = EVENT_START}, now).fetch;
+        r->n_starting += e->is_starting;
     }
-
-    struct event event = {.kind = w->kind == WAIT_FOR_TOKEN ? EVENT_REQUEST : EVENT_REFRESH,
-                          .min_ttl_for = w->min_ttl_for};
-    enum verdict verdict = entry_step(r, e, &event, now);
-    switch (verdict) {
-    case VERDICT_TOKEN:
-        return ANSWER_TOKEN;
-    case VERDICT_TOO_LONG:
-        return ANSWER_TOO_LONG;
-    case VERDICT_REFUSED:
-        return ANSWER_FAILED;
-    case VERDICT_NONE:
-    case VERDICT_WAIT:
-        break;
-    }
-
-    w->deadline_at = usec_add(now, wait_for);
-    if (!profile_is_worth_waiting(&e->profile, w->deadline_at))
-        return ANSWER_FAILED;
-    if (wait_for == 0)
-        return ANSWER_TIMED_OUT;
-    w->entry = e;
-    w->answer = ANSWER_NONE;
-    list_append(&e->waiters, &w->link);
-    heap_set(&r->deadlines, &w->deadline, w->deadline_at);
-    r->n_waiters++;
-    return ANSWER_NONE;
 }
 
 struct entry *registry_pop_fetch(struct registry *r, usec_t now)
@@ -267,6 +230,7 @@ struct entry *registry_pop_fetch(struct registry *r, usec_t now)
         return NULL;
     struct entry *e = container_of(job, struct entry, job);
     e->sent_at = now;
+    e->is_in_flight = true;
     return e;
 }
 
@@ -280,6 +244,7 @@ void registry_end_fetch(struct registry *r, struct entry *e, struct token *token
     };
 
     histogram_observe(&r->durations, usec_sub(now, e->sent_at));
+    e->is_in_flight = false;
     schedule_end(&r->schedule, &e->job, has_answered);
     (void) entry_step(r, e, &event, now);
 }
@@ -305,17 +270,22 @@ void registry_advance(struct registry *r, usec_t now)
     }
     while (heap_next_at(&r->deadlines) <= now) {
         struct waiter *w = container_of(heap_peek(&r->deadlines), struct waiter, deadline);
-        waiter_answer(r, w, w->entry->profile.is_fetching ? ANSWER_TIMED_OUT : ANSWER_FAILED);
+        waiter_answer(r, w, waiter_answer_at_deadline(w, now));
     }
 }
 
-void registry_stop(struct registry *r)
+void registry_stop(struct registry *r, usec_t now)
 {
     r->is_stopping = true;
     for (size_t i = 0; i < r->n_entries; i++) {
         list_foreach_safe(k, &r->entries[i]->waiters)
-            waiter_answer(r, container_of(k, struct waiter, link), ANSWER_STOPPING);
+        {
+            struct waiter *w = container_of(k, struct waiter, link);
+            waiter_answer(r, w, waiter_answer_while_stopping(r->entries[i], w, now));
+        }
     }
+    list_foreach_safe(k, &r->proof_waiters)
+        waiter_answer(r, container_of(k, struct waiter, link), ANSWER_STOPPING);
 }
 
 usec_t entry_retry_in(const struct entry *e, usec_t now)

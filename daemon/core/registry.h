@@ -13,8 +13,8 @@
  * registry_cancel(). Single flight follows from the state machine: however many callers wait, a profile has
  * one fetch, which belongs to the profile and goes on when they leave.
  *
- * Every waiter is answered exactly once, or cancelled. No operation after registry_add() allocates, so none
- * can fail.
+ * Every waiter is answered exactly once, or cancelled. No operation on a registry that is filled allocates,
+ * so none can fail; a reload has all it needs before it begins (registry_plan()).
  */
 
 #include "base/list.h"
@@ -29,34 +29,63 @@ enum answer {
                          budget) */
     ANSWER_TIMED_OUT, /* the caller's time is over while an attempt is still in flight */
     ANSWER_TOO_LONG,  /* min_ttl is more than this issuer's tokens ever have */
+    ANSWER_UNCHANGED, /* WAIT_FOR_CHANGE: the caller's token is still the current one, and usable */
+    ANSWER_TOO_OFTEN, /* registry_reject(): over the budget; waiter.allowed_at says when the next is taken */
+    ANSWER_GONE,      /* a reload has removed the profile; it is not there any more */
+    ANSWER_PROVEN,    /* registry_await_proofs(): nothing is to be proven any more */
     ANSWER_STOPPING,  /* the daemon is going down */
 };
+#define N_ANSWERS (ANSWER_STOPPING + 1)
 
 enum waiter_kind {
     WAIT_FOR_TOKEN,   /* a token that satisfies min_ttl */
     WAIT_FOR_OUTCOME, /* the end of the fetch in flight, whatever it is (a forced refresh) */
+    WAIT_FOR_NEWER,   /* the next token, which waiter.generation is not (a rejected one), or a failure */
+    WAIT_FOR_CHANGE,  /* the next token, however long that takes (a long poll): failures are no answer */
+    WAIT_FOR_PROOFS,  /* of changed keys: see registry_await_proofs() */
 };
 
 /* A caller's place in the queue; embedded in the host's request. Initialise with waiter_init(). */
 struct waiter {
-    struct list link; /* in the profile's waiters, or in the registry's answers */
+    struct list link; /* in the profile's waiters, in the registry's, or in its answers */
     struct heap_node deadline;
-    struct entry *entry;
+    struct entry *entry; /* whose token it waits for, while it is queued; NULL: for proofs */
+    bool is_queued;
     enum waiter_kind kind;
-    usec_t min_ttl_for; /* or MIN_TTL_DEFAULT */
+    usec_t min_ttl_for;  /* or MIN_TTL_DEFAULT */
+    uint64_t generation; /* WAIT_FOR_NEWER, WAIT_FOR_CHANGE: what the caller has */
     usec_t deadline_at;
+    usec_t allowed_at; /* ANSWER_TOO_OFTEN */
     enum answer answer;
+};
+
+/* Whether changed keys of a profile got a token. */
+enum proof {
+    PROOF_NONE, /* nothing was to be proven */
+    PROOF_PENDING,
+    PROOF_GIVEN,
+    PROOF_FALLBACK, /* a token came, but only with the other of two keys: a new one was refused */
+    PROOF_FAILED,   /* profile->failure says why */
 };
 
 /* A profile and what the registry keeps beside it. */
 struct entry {
     struct profile profile;
-    struct heap_node wake; /* when to step it with EVENT_DEADLINE */
+    struct profile_settings *settings;       /* a reference; NULL for an unusable one */
+    struct profile_settings *token_settings; /* another, for profile.token_settings */
+    struct heap_node wake;                   /* when to step it with EVENT_DEADLINE */
     struct job job;
     struct list waiters;
     struct list noted; /* in the registry's notes while note != NOTE_NONE */
     enum note note;
+    bool has_changed_keys; /* goes with the note */
+    bool is_in_flight;     /* popped, and not ended */
+    bool is_starting;      /* its first attempt has not ended */
+    enum proof proof;
     usec_t sent_at; /* when the fetch in flight was popped; for the duration */
+    /* The API's: the generation of which the log was last told that it is reported as rejected, and that
+     * reports of it are over the budget. */
+    uint64_t told_reported, told_over_budget;
 };
 
 struct registry {
@@ -68,9 +97,13 @@ struct registry {
     struct heap deadlines;
     struct list answers;
     struct list notes;
+    struct list proof_waiters;
     struct histogram durations; /* of upstream requests, all profiles */
     size_t n_waiters;
-    uint64_t random; /* state of the jitter's generator: not for secrets */
+    size_t n_starting; /* preloaded profiles whose first attempt since registry_start() has not ended */
+    size_t n_proving;  /* entries with PROOF_PENDING */
+    uint64_t generation_floor; /* a profile that comes again tells no generation a second time */
+    uint64_t random;           /* state of the jitter's generator: not for secrets */
     bool is_stopping;
 };
 
@@ -80,12 +113,12 @@ void registry_init(struct registry *r, size_t n_slots, uint64_t seed);
 /* Wipes all tokens and frees the entries. Nobody may wait any more. */
 void registry_done(struct registry *r);
 
-/* Adds a profile; names must come in strictly ascending order (-EINVAL otherwise). -ENOMEM. Borrows the
- * settings. */
-_must_check_ int registry_add(struct registry *r, const struct profile_settings *settings);
+/* Adds a profile; names must come in strictly ascending order (-EINVAL otherwise). -ENOMEM. Takes a
+ * reference of the settings. */
+_must_check_ int registry_add(struct registry *r, struct profile_settings *settings);
 _must_check_ int registry_add_unusable(struct registry *r, const struct unusable_profile *u, usec_t now);
 
-/* By name; NULL when there is none. Borrowed until registry_done(). */
+/* By name; NULL when there is none. Borrowed until registry_done() or the next reload. */
 struct entry *registry_find(const struct registry *r, const char *name);
 
 /* Starts all profiles. */
@@ -100,6 +133,37 @@ void waiter_init(struct waiter *w);
  */
 enum answer registry_request(struct registry *r, struct entry *e, struct waiter *w, usec_t wait_for,
                              usec_t now);
+
+struct rejection {
+    const char *fingerprint;
+    uint32_t uid;
+    usec_t wait_for;
+};
+
+/*
+ * A caller says that the upstream refused the token with this fingerprint. When it is the current one, a new
+ * one is fetched within the budget (policy.h) and the caller waits for that; the others get the current one
+ * until it is there. Any other fingerprint is answered like a request for a token. As registry_request().
+ */
+enum answer registry_reject(struct registry *r, struct entry *e, struct waiter *w,
+                            const struct rejection *rejection, usec_t now);
+
+/*
+ * A long poll: the caller has the token of w->generation, and waits for `wait_for` for a newer one
+ * (WAIT_FOR_CHANGE). As registry_request(), of which this is the form for that kind.
+ */
+enum answer registry_poll(struct registry *r, struct entry *e, struct waiter *w, usec_t wait_for, usec_t now);
+
+/*
+ * A reload begins and ends, as far as those are concerned who wait for its proofs: between the two there is
+ * one more thing to be proven. What earlier ones have proven is forgotten as it begins; registry_apply() may
+ * follow more than once, and what came of the keys of the first stays there to be told behind the last.
+ */
+void registry_hold_proofs(struct registry *r);
+void registry_release_proofs(struct registry *r);
+
+/* Waits until no changed key is to be proven any more: ANSWER_PROVEN, or ANSWER_TIMED_OUT. */
+enum answer registry_await_proofs(struct registry *r, struct waiter *w, usec_t wait_for, usec_t now);
 
 /* The caller hung up, or its answer is not wanted any more. The fetch goes on. */
 void registry_cancel(struct registry *r, struct waiter *w);
@@ -117,6 +181,9 @@ void registry_advance(struct registry *r, usec_t now);
 /* The next moment registry_advance() has something to do; USEC_INFINITY when there is none. */
 usec_t registry_next_at(const struct registry *r);
 
+/* True when a queue is to be emptied: a fetch may start, somebody is to be answered, there is a note. */
+bool registry_has_work(const struct registry *r);
+
 struct waiter *registry_pop_answer(struct registry *r);
 
 /* The next profile with something to log; *ret says what. NULL when there is none. */
@@ -124,7 +191,50 @@ struct entry *registry_pop_note(struct registry *r, enum note *ret);
 
 /* Answers everybody who waits with ANSWER_STOPPING, and later requests that no token at hand satisfies. No
  * fetch is started any more. */
-void registry_stop(struct registry *r);
+void registry_stop(struct registry *r, usec_t now);
+
+/* ---- reload ---- */
+
+/* What a reload will do with one profile. */
+struct entry_plan {
+    struct entry *entry; /* an old or a new one; a new one is owned until the plan is carried out */
+    struct profile_settings *settings; /* a reference */
+    struct origin *origin;
+    bool is_new;
+    enum settings_change change; /* of an old one; CHANGE_IDENTITY for one that was unusable */
+};
+
+/* A reload that is prepared: carrying it out cannot fail. */
+struct registry_plan {
+    struct entry_plan *profiles; /* sorted by name */
+    size_t n_profiles;
+    struct entry **entries; /* what registry.entries becomes */
+    struct entry **removed; /* borrowed */
+    size_t n_removed;
+    struct registry *registry; /* borrowed */
+};
+
+/*
+ * Compares `profiles` (sorted by name, all usable) with what is there. 0 or -ENOMEM; nothing has changed yet.
+ * The plan is valid until the registry is touched again.
+ */
+_must_check_ int registry_plan(struct registry *r, struct profile_settings *const *profiles, size_t n,
+                               struct registry_plan *ret);
+
+/* True when the fetch of this old entry must be called off: its keys or more change, or it goes. */
+bool registry_plan_aborts(const struct registry_plan *plan, const struct entry *e);
+
+/* The exchange of this entry was called off by the host, before the plan is carried out. */
+void registry_abort_fetch(struct registry *r, struct entry *e);
+
+/*
+ * Carries it out: what did not change keeps token, generation, waiters, back-off and fetch; changed keys are
+ * proven by a request while the old token is kept; who waits for a profile that is gone is told ANSWER_GONE.
+ * Entries of removed profiles are freed: drop every pointer to them first.
+ */
+void registry_apply(struct registry *r, struct registry_plan *plan, size_t n_slots, usec_t now);
+
+void registry_plan_done(struct registry_plan *plan);
 
 /* For people: how long until an attempt could change things; 0 when one is in flight. USEC_INFINITY: never.
  */

@@ -64,7 +64,18 @@ int schedule_get_origin(struct schedule *s, const char *url, struct origin **ret
         s->n_origins++;
         (void) TAKE_PTR(o);
     }
+    (*ret)->n_users++;
     return 0;
+}
+
+void schedule_put_origin(struct schedule *s, struct origin *origin)
+{
+    if (--origin->n_users > 0)
+        return;
+    s->n_origins--;
+    list_remove(&origin->ready);
+    (void) tdelete(origin, &s->origins, origin_compare);
+    origin_free(origin);
 }
 
 /* How many slots an origin may hold. */
@@ -86,6 +97,18 @@ static void origin_update(struct schedule *s, struct origin *o)
         list_remove(&o->ready);
     else if (list_is_empty(&o->ready))
         list_append(&s->ready, &o->ready);
+}
+
+static void update_visited(const void *node, VISIT visit, void *s)
+{
+    if (visit == postorder || visit == leaf)
+        origin_update(s, *(struct origin *const *) node);
+}
+
+void schedule_set_slots(struct schedule *s, size_t n_slots)
+{
+    s->n_slots = n_slots;
+    twalk_r(s->origins, update_visited, s);
 }
 
 void schedule_add(struct schedule *s, struct job *job, usec_t urgent_at)

@@ -23,6 +23,7 @@ struct origin {
     struct heap queue; /* jobs by urgency */
     struct list ready; /* in schedule.ready while something is queued and a slot of its own is free */
     size_t n_in_flight;
+    size_t n_users; /* who got it by schedule_get_origin() */
     bool is_suspect;
     char *name; /* "https://api.vipps.no", owned */
 };
@@ -44,8 +45,15 @@ struct schedule {
 void schedule_init(struct schedule *s, size_t n_slots);
 void schedule_done(struct schedule *s);
 
-/* The origin of a URL, made when it is new. Borrowed until schedule_done(). -ENOMEM. */
+/* Another number of slots, from now on; what is in flight stays. Also when origins came or went, which
+ * changes how many each may hold. */
+void schedule_set_slots(struct schedule *s, size_t n_slots);
+
+/* The origin of a URL, made when it is new; to be given back, by schedule_done() at the latest. -ENOMEM. */
 _must_check_ int schedule_get_origin(struct schedule *s, const char *url, struct origin **ret);
+
+/* Gives it back; with its last user, who has no job there any more, it is forgotten. */
+void schedule_put_origin(struct schedule *s, struct origin *origin);
 
 /*
  * Queues a job (job->origin is set). `urgent_at` is the moment it is needed, now for one that is missed

@@ -26,13 +26,15 @@ enum access_rule_kind {
     ACCESS_ANY,   /* everybody who can connect */
     ACCESS_USER,  /* the peer's uid */
     ACCESS_GROUP, /* the peer's gid or one of its supplementary groups */
+    ACCESS_UNIT,  /* the system unit that the peer's process runs in */
 };
 
-/* One line of Allow= or Admin=. Names are resolved to ids once, when settings are read. */
+/* One word of Allow= or Admin=. Names are resolved to ids once, when settings are read. */
 struct access_rule {
     enum access_rule_kind kind;
-    uint32_t id; /* uid or gid */
-    char *text;  /* as written ("user:www-data"), for people */
+    uint32_t id;      /* uid or gid */
+    char *text;       /* as written ("user:www-data"), for people */
+    const char *unit; /* ACCESS_UNIT: the glob, within `text` */
 };
 
 /* Empty means: nobody. */
@@ -80,14 +82,26 @@ struct header_setting {
 /* The key material of one profile, read from files or credentials. */
 enum key_kind {
     KEY_CLIENT_SECRET,
+    KEY_NEXT_CLIENT_SECRET, /* optional: for a rotation without an outage */
     KEY_SUBSCRIPTION,
+    KEY_SECONDARY_SUBSCRIPTION, /* optional, and as good as the other at any time */
     KEY_API_SUBSCRIPTION,
     KEY_TLS,
     KEY_SIGNING,
     N_KEY_KINDS,
 };
 
+/*
+ * Which of two keys a request is made with, where there are two: the client secret and the one that is to
+ * follow it, the primary and the secondary subscription key. All false: the preferred ones.
+ */
+struct key_choice {
+    bool is_next_secret;
+    bool is_secondary_subscription;
+};
+
 struct profile_settings {
+    unsigned n_refs; /* besides the first: a fetch in flight outlives a reload that replaces them */
     char *name;
     char *description; /* or NULL */
     char *file;        /* the settings file, for messages */
@@ -109,11 +123,20 @@ struct profile_settings {
     struct header_setting *headers;
     size_t n_headers;
     struct refresh_policy refresh;
+    bool is_preloaded;     /* fetch at start; else on first use */
+    usec_t idle_after_for; /* not preloaded: without a request for so long, refreshing stops; 1 h */
     struct access_list allow;
 
     char *key_files[N_KEY_KINDS];    /* KEYFile= as set, or NULL: then the credential is looked for */
     struct secret keys[N_KEY_KINDS]; /* filled by host/keys; set where this provider wants it */
     struct secret tls_certificate; /* the PEM text of tls_certificate_file (public, but kept with its key) */
+};
+
+/* Audit=: what the log says of tokens handed out. */
+enum audit_mode {
+    AUDIT_OFF,     /* nothing; denials are still logged */
+    AUDIT_SUMMARY, /* the first of a caller, and what followed once a minute */
+    AUDIT_EVERY,   /* each one */
 };
 
 struct daemon_settings {
@@ -125,6 +148,7 @@ struct daemon_settings {
     uint64_t concurrent_fetches; /* 16 */
     uint64_t max_connections;    /* 4096 */
     uint64_t max_connections_per_user; /* 1024 */
+    enum audit_mode audit;             /* summary */
     struct access_list admin;          /* user:root */
 };
 
@@ -133,12 +157,43 @@ void access_list_done(struct access_list *list);
 void profile_settings_done(struct profile_settings *s);
 void daemon_settings_done(struct daemon_settings *s);
 
-/* profile_settings_done() and free(). Takes NULL. */
+/* Another reference, to be given back by profile_settings_free(). Returns `s`. */
+struct profile_settings *profile_settings_ref(struct profile_settings *s);
+
+/* Gives a reference back; with the last one, profile_settings_done() and free(). Takes NULL. */
 void profile_settings_free(struct profile_settings *s);
+
+/* The keys of a choice; not set where this provider has none. Borrowed. */
+const struct secret *profile_settings_client_secret(const struct profile_settings *s,
+                                                    struct key_choice choice);
+const struct secret *profile_settings_subscription_key(const struct profile_settings *s,
+                                                       struct key_choice choice);
+
+/* True where there is a second one to choose. */
+bool profile_settings_has_next_secret(const struct profile_settings *s);
+bool profile_settings_has_secondary(const struct profile_settings *s);
+
+/* How far apart the old and the new settings of a profile are; each also means all before it. */
+enum settings_change {
+    CHANGE_NONE,     /* nothing at all */
+    CHANGE_ACCESS,   /* only what people see, and who may ask */
+    CHANGE_POLICY,   /* when and how to ask: [Refresh], Preload=, IdleAfter= */
+    CHANGE_KEYS,     /* another key, header or CA: the same client, whose new keys are to be proven */
+    CHANGE_IDENTITY, /* another client, issuer or scope: a token of the old one is none of the new one */
+};
+
+/* Compares all that matters; keys in constant time. Where the settings file lies is no change. */
+enum settings_change profile_settings_compare(const struct profile_settings *a,
+                                              const struct profile_settings *b);
+
+/* "none", "access", "policy", "keys", "identity". */
+const char *settings_change_name(enum settings_change change);
 
 /* "vipps", "vipps-oauth", "oauth2". */
 const char *provider_name(enum provider provider);
 
-/* The credential suffix ("client-secret") and the settings stem ("ClientSecret") of a kind of key. */
+/* What a kind of key is called: as a credential ("client-secret"), in settings ("ClientSecret"), and in a
+ * sentence ("client secret"). */
 const char *key_kind_credential(enum key_kind kind);
 const char *key_kind_setting(enum key_kind kind);
+const char *key_kind_words(enum key_kind kind);

@@ -2,8 +2,9 @@
 #include "core/stats.h"
 
 static const unsigned statuses[N_STATS_CODES] = {
-    [STATS_200] = 200, [STATS_400] = 400, [STATS_403] = 403, [STATS_404] = 404, [STATS_405] = 405,
-    [STATS_409] = 409, [STATS_413] = 413, [STATS_429] = 429, [STATS_500] = 500, [STATS_503] = 503,
+    [STATS_200] = 200, [STATS_304] = 304, [STATS_400] = 400, [STATS_403] = 403,
+    [STATS_404] = 404, [STATS_405] = 405, [STATS_409] = 409, [STATS_413] = 413,
+    [STATS_429] = 429, [STATS_500] = 500, [STATS_503] = 503,
 };
 
 const usec_t stats_bucket_bounds[N_STATS_BUCKETS] = {

@@ -15,6 +15,7 @@
 /* The HTTP statuses that the API answers; everything else would be a defect and is counted as the last. */
 enum stats_code {
     STATS_200,
+    STATS_304,
     STATS_400,
     STATS_403,
     STATS_404,
@@ -47,4 +48,6 @@ struct profile_stats {
     uint64_t upstream_ok;
     uint32_t upstream_failed[N_FAILURE_REASONS];
     uint64_t denied;
+    uint64_t reports;         /* of rejected tokens, taken */
+    uint64_t reports_refused; /* over the budget */
 };

@@ -57,3 +57,13 @@ const char *failure_reason_name(enum failure_reason reason)
     };
     return names[reason];
 }
+
+bool failure_blames_secret(const struct failure *f)
+{
+    return f->reason == REASON_INVALID_KEYS;
+}
+
+bool failure_blames_subscription_key(const struct failure *f)
+{
+    return f->reason == REASON_SUBSCRIPTION_KEY;
+}

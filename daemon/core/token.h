@@ -86,7 +86,7 @@ enum failure_reason {
 /* "connect", "timeout", "rate-limited", ... */
 const char *failure_reason_name(enum failure_reason reason);
 
-#define FAILURE_MESSAGE_SIZE 320
+#define FAILURE_MESSAGE_SIZE 352
 
 /* One failed attempt. Plain data; the message holds no secret and no control character. */
 struct failure {
@@ -96,3 +96,16 @@ struct failure {
     usec_t retry_after_for;             /* from Retry-After, not yet floored or capped; 0 when absent */
     char message[FAILURE_MESSAGE_SIZE]; /* for a human: "vipps answered 401: Access denied due to ..." */
 };
+
+/*
+ * Whether the same request with the other client secret, or the other subscription key, may do better. By the
+ * reason alone: what an issuer's words mean is decided once, in wire/refusal.
+ *
+ * Every REASON_INVALID_KEYS blames the secret, one that says `unauthorized_client` or AADSTS70001 (client
+ * unknown here) too: RFC 6749 section 5.2 has one word for an unknown client and a wrong secret, issuers
+ * differ in which they say, and where the id is wrong indeed, the other secret costs one request and is
+ * refused like the first. A 403 blames neither: what a client may do is the same whichever of its keys it
+ * shows, and a gateway counts its quota for both keys of a subscription together.
+ */
+bool failure_blames_secret(const struct failure *f);
+bool failure_blames_subscription_key(const struct failure *f);

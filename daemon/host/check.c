@@ -2,6 +2,7 @@
 #include "host/check.h"
 
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -37,6 +38,24 @@ static void print_summary(const struct settings *s, FILE *out)
                    n_warnings, plural(n_warnings));
 }
 
+/* Who is not root looks with rights that need not be the daemon's: what is found must not pass for its. */
+static void print_rights(FILE *out)
+{
+    const uid_t own = geteuid();
+    const struct passwd *user = getpwnam("bearerd");
+    const bool has_daemon = user != NULL;
+    const uid_t daemon = has_daemon ? user->pw_uid : 0;
+
+    if (own == 0 || (has_daemon && own == daemon))
+        return;
+    user = getpwuid(own);
+    (void) fprintf(out, "checked with the rights of %s (uid %u), as though the daemon ran as that user",
+                   user ? user->pw_name : "a user without a name", (unsigned) own);
+    if (has_daemon)
+        (void) fprintf(out, "; for those of bearerd (uid %u), run this as root", (unsigned) daemon);
+    (void) fputc('\n', out);
+}
+
 int check_settings(const char *config_file, FILE *out, size_t *ret_n_errors)
 {
     const struct settings_source source = {
@@ -53,6 +72,7 @@ int check_settings(const char *config_file, FILE *out, size_t *ret_n_errors)
     for (size_t i = 0; i < settings.problems.n_items; i++)
         check_print_problem(&settings.problems.items[i], out);
     print_summary(&settings, out);
+    print_rights(out);
     *ret_n_errors = settings.problems.n_errors;
     return 0;
 }

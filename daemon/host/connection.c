@@ -18,6 +18,9 @@
 /* Refused connections that are kept open for LINGER_FOR; half of what libmicrohttpd takes beyond our limit.
  */
 #define LINGERING_MAX (REFUSED_MAX / 2)
+/* The part of all connections that is for users with few, and how many are few. */
+#define KEPT_FRACTION 8
+#define FEW_FRACTION  64
 /* Never over before SENDING_MAX_FOR is: it is there to be different, not to pass. */
 
 usec_t phase_limit_for(enum phase phase)
@@ -73,10 +76,33 @@ static struct connection *connection_new(struct server *s, struct MHD_Connection
     c->mhd = mhd;
     c->fd = fd;
     c->request.peer = *peer;
+    c->caller.pidfd = -1;
     waiter_init(&c->request.waiter);
+    c->request.body = BUFFER_INIT_SECRET(REQUEST_BODY_MAX);
     list_init(&c->in_phase);
     list_init(&c->in_half_closed);
     return c;
+}
+
+static bool has_few(const struct user *user, const struct server_limits *limits)
+{
+    uint64_t few = limits->max_connections / FEW_FRACTION;
+    return user->n_connections < (few > 0 ? few : 1);
+}
+
+/* The limit that keeps the user from another connection; N_LIMITS: none does. */
+static enum connection_limit user_limit(const struct user *user, const struct server_limits *limits,
+                                        uint64_t n_connections)
+{
+    uint64_t kept = limits->max_connections / KEPT_FRACTION;
+
+    if (n_connections >= limits->max_connections)
+        return LIMIT_CONNECTIONS;
+    if (user->n_connections >= limits->max_connections_per_user)
+        return LIMIT_CONNECTIONS_PER_USER;
+    if (n_connections >= limits->max_connections - kept && !has_few(user, limits))
+        return LIMIT_CONNECTIONS_KEPT;
+    return N_LIMITS;
 }
 
 /*
@@ -85,15 +111,23 @@ static struct connection *connection_new(struct server *s, struct MHD_Connection
  */
 static const char *find_refusal(struct server *s, const struct peer *peer, struct user **ret_user)
 {
-    if (s->stats.n_connections >= s->limits.max_connections)
-        return "the daemon serves MaxConnections= connections already";
+    static const char *const details[N_LIMITS] = {
+        [LIMIT_CONNECTIONS] = "the daemon serves MaxConnections= connections already",
+        [LIMIT_CONNECTIONS_PER_USER] = "this user has MaxConnectionsPerUser= connections already",
+        [LIMIT_CONNECTIONS_KEPT] = "an eighth of MaxConnections= is kept for users with few connections",
+    };
     struct user *user = users_get(&s->users, peer->uid);
+
     if (!user)
         return "out of memory";
-    if (user->n_connections >= s->limits.max_connections_per_user)
-        return "this user has MaxConnectionsPerUser= connections already";
-    *ret_user = user;
-    return NULL;
+    enum connection_limit limit = user_limit(user, &s->limits, s->stats.n_connections);
+    if (limit == N_LIMITS) {
+        *ret_user = user;
+        return NULL;
+    }
+    users_put(&s->users, user);
+    s->stats.n_limited[uid_class_of(peer->uid)][limit]++;
+    return details[limit];
 }
 
 /*
@@ -114,6 +148,7 @@ struct connection *connection_admit(struct server *s, struct MHD_Connection *mhd
     struct peer peer;
     char first;
 
+    callers_note_accept(&s->callers);
     int r = peer_read(fd, &peer);
     if (r < 0) {
         log_warning(s->log, "cannot tell who connects: %s; refused", strerror(-r));
@@ -135,6 +170,7 @@ struct connection *connection_admit(struct server *s, struct MHD_Connection *mhd
         linger(c);
         return c;
     }
+    caller_init(&c->caller, &s->callers, peer.pid);
     c->user = user;
     user->n_connections++;
     s->stats.n_connections++;
@@ -178,22 +214,10 @@ void connection_free(struct connection *c)
     /* Nobody there, nothing to wake up for. */
     if (s->stats.n_connections == 0)
         server_arm_timer(s);
+    buffer_done(&c->request.body);
+    caller_done(&c->caller);
     free(c->groups);
     free(c);
-}
-
-void request_load_groups(struct request *r)
-{
-    struct connection *c = container_of(r, struct connection, request);
-
-    if (c->has_groups)
-        return;
-    int k = peer_read_groups(c->fd, &c->groups, &r->peer.n_groups);
-    c->has_groups = k != -ENOMEM;
-    /* Without them a group rule admits by the primary group alone: less, never more. */
-    if (k < 0)
-        log_warning(c->server->log, "cannot read the groups of pid %d: %s", r->peer.pid, strerror(-k));
-    r->peer.groups = c->groups;
 }
 
 /* ---- requests ---- */
@@ -214,7 +238,8 @@ void *connection_handle_target(void *userdata _unused_, const char *target, stru
         connection_enter(c, PHASE_READING);
     route_parse(target, &c->request.route);
     c->request.is_body_too_large = false;
-    c->body_size = 0;
+    caller_forget(&c->caller);
+    buffer_done(&c->request.body);
     /* NULL marks the first of libmicrohttpd's calls for this request. */
     return NULL;
 }
@@ -243,6 +268,16 @@ static void read_accept(struct connection *c)
     const char *accept = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "Accept");
     c->request.accepts_text =
         accept && strcasestr(accept, "text/plain") && !strcasestr(accept, "application/json");
+}
+
+static void take_body(struct connection *c, const char *data, size_t size)
+{
+    struct buffer *body = &c->request.body;
+
+    buffer_append(body, data, size);
+    /* The error sticks. Out of memory counts as too large: it is refused either way, and nothing is cut. */
+    if (buffer_error(body) < 0)
+        c->request.is_body_too_large = true;
 }
 
 /* True when a Content-Length announces more than is read: answered before the body is. */
@@ -292,7 +327,7 @@ static enum MHD_Result sleep_on(struct connection *c)
 
 enum MHD_Result connection_handle_request(void *userdata _unused_, struct MHD_Connection *mhd,
                                           const char *url _unused_, const char *method,
-                                          const char *version _unused_, const char *upload_data _unused_,
+                                          const char *version _unused_, const char *upload_data,
                                           size_t *upload_data_size, void **request_context)
 {
     struct connection *c = connection_of(mhd);
@@ -303,16 +338,15 @@ enum MHD_Result connection_handle_request(void *userdata _unused_, struct MHD_Co
         *request_context = c;
         read_method(c, method);
         read_accept(c);
+        c->request.if_none_match = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "If-None-Match");
         if (!announces_too_much(c))
             return MHD_YES;
         c->request.is_body_too_large = true;
         return dispatch(c);
     }
     if (*upload_data_size > 0) {
-        c->body_size += *upload_data_size;
+        take_body(c, upload_data, *upload_data_size);
         *upload_data_size = 0;
-        if (c->body_size > REQUEST_BODY_MAX)
-            c->request.is_body_too_large = true;
         return MHD_YES;
     }
     /* Called again after server_answer(): the answer is there. */
@@ -336,6 +370,9 @@ void connection_handle_completed(void *userdata _unused_, struct MHD_Connection 
         c->server->handler.hang_up(c->server->handler.userdata, &c->request);
     c->response = response_unref(c->response);
     connection_enter(c, PHASE_IDLE);
+    /* What was sent is still read. */
+    if (c->caller.is_to_reconnect)
+        (void) shutdown(c->fd, SHUT_RDWR);
 }
 
 /*

@@ -5,6 +5,7 @@
 
 #include <microhttpd.h>
 
+#include "host/caller.h"
 #include "host/response.h"
 #include "host/server.h"
 #include "host/users.h"
@@ -25,12 +26,12 @@ struct connection {
     struct request request;
     struct server *server;
     struct MHD_Connection *mhd;
+    struct caller caller;
     struct user *user; /* NULL when it is not counted: in PHASE_REFUSED, and when the client is gone */
     int fd;            /* libmicrohttpd's to close */
     enum phase phase;
     struct list in_phase;       /* in server->phases[phase], the longest there first */
     usec_t since_at;            /* when the phase began */
-    size_t body_size;           /* of the request, so far */
     struct response *response;  /* of a WAITING request that was answered, until it is queued */
     uint32_t *groups;           /* loaded, owned */
     struct list in_half_closed; /* in server->half_closed, until libmicrohttpd is told */
@@ -57,7 +58,11 @@ struct server {
     struct list half_closed; /* connections whose end of stream libmicrohttpd may have missed */
     bool has_closed;         /* a connection, in this run of libmicrohttpd */
     struct users users;
-    size_t n_lingering; /* in PHASE_REFUSED */
+    struct callers callers;
+    sd_event_source *callers_timer; /* renews what callers know while nobody connects; NULL: never wanted */
+    int listen_fd;                  /* libmicrohttpd's; -1 once it is closed */
+    uint64_t max_connections_at_start; /* what libmicrohttpd has room for */
+    size_t n_lingering;                /* in PHASE_REFUSED */
     bool is_stopping;
     sd_event_source *grace_timer;
     void (*drained)(void *userdata);

@@ -34,7 +34,7 @@ static int open_regular(const struct named_file *source, struct problems *proble
     if (fd < 0 && errno == ENOENT)
         return -ENOENT;
     if (fd < 0 && errno == EACCES)
-        return refuse(source, problems, "cannot be opened: Permission denied for the daemon's user (uid %u)",
+        return refuse(source, problems, "cannot be opened: Permission denied for uid %u",
                       (unsigned) geteuid());
     if (fd < 0)
         return refuse(source, problems, "cannot be opened: %s", strerror(errno));
@@ -122,11 +122,11 @@ static int check_rights(const struct named_file *source, const struct key_rights
     int result = 0;
 
     if (st->st_uid != 0 && st->st_uid != rights->daemon_uid)
-        result =
-            refuse(source, problems,
-                   "is owned by uid %u, who could change it; it must be root or the daemon's user (uid %u); "
-                   "run: chown root %s",
-                   (unsigned) st->st_uid, (unsigned) rights->daemon_uid, source->path);
+        result = refuse(
+            source, problems,
+            "is owned by uid %u, who could change it; it must be root or uid %u, as whom the daemon runs; "
+            "run: chown root %s",
+            (unsigned) st->st_uid, (unsigned) rights->daemon_uid, source->path);
     if (st->st_mode & (S_IROTH | S_IWOTH))
         result = refuse(source, problems, "is open to every user (mode %04o); run: chmod o= %s",
                         (unsigned) (st->st_mode & 07777), source->path);

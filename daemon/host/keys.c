@@ -17,14 +17,19 @@ struct want {
 };
 
 static const struct want wants[] = {
-    {PROVIDER_VIPPS,       0,                           KEY_CLIENT_SECRET,    false},
-    {PROVIDER_VIPPS,       0,                           KEY_SUBSCRIPTION,     false},
-    {PROVIDER_VIPPS,       0,                           KEY_API_SUBSCRIPTION, true },
-    {PROVIDER_VIPPS_OAUTH, 0,                           KEY_CLIENT_SECRET,    false},
-    {PROVIDER_OAUTH2,      CLIENT_AUTH_BASIC,           KEY_CLIENT_SECRET,    false},
-    {PROVIDER_OAUTH2,      CLIENT_AUTH_POST,            KEY_CLIENT_SECRET,    false},
-    {PROVIDER_OAUTH2,      CLIENT_AUTH_PRIVATE_KEY_JWT, KEY_SIGNING,          false},
-    {PROVIDER_OAUTH2,      CLIENT_AUTH_TLS,             KEY_TLS,              false},
+    {PROVIDER_VIPPS,       0,                           KEY_CLIENT_SECRET,          false},
+    {PROVIDER_VIPPS,       0,                           KEY_NEXT_CLIENT_SECRET,     true },
+    {PROVIDER_VIPPS,       0,                           KEY_SUBSCRIPTION,           false},
+    {PROVIDER_VIPPS,       0,                           KEY_SECONDARY_SUBSCRIPTION, true },
+    {PROVIDER_VIPPS,       0,                           KEY_API_SUBSCRIPTION,       true },
+    {PROVIDER_VIPPS_OAUTH, 0,                           KEY_CLIENT_SECRET,          false},
+    {PROVIDER_VIPPS_OAUTH, 0,                           KEY_NEXT_CLIENT_SECRET,     true },
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_BASIC,           KEY_CLIENT_SECRET,          false},
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_BASIC,           KEY_NEXT_CLIENT_SECRET,     true },
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_POST,            KEY_CLIENT_SECRET,          false},
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_POST,            KEY_NEXT_CLIENT_SECRET,     true },
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_PRIVATE_KEY_JWT, KEY_SIGNING,                false},
+    {PROVIDER_OAUTH2,      CLIENT_AUTH_TLS,             KEY_TLS,                    false},
 };
 
 struct loader {
@@ -86,7 +91,9 @@ static int check_form(const struct loader *l, enum key_kind kind, const struct n
 {
     switch (kind) {
     case KEY_CLIENT_SECRET:
+    case KEY_NEXT_CLIENT_SECRET:
     case KEY_SUBSCRIPTION:
+    case KEY_SECONDARY_SUBSCRIPTION:
     case KEY_API_SUBSCRIPTION:
         return check_text(l, file, key);
     case KEY_TLS:
@@ -215,20 +222,52 @@ static bool is_guid(const struct secret *key)
     return true;
 }
 
-static void warn_about_mix_ups(const struct loader *l)
+/* Two keys that should differ, and what it means when they do not. */
+static const struct {
+    enum key_kind a, b;
+    const char *meaning;
+} pairs[] = {
+    {KEY_CLIENT_SECRET,          KEY_SUBSCRIPTION,           "are they mixed up?"},
+    {KEY_CLIENT_SECRET,          KEY_SECONDARY_SUBSCRIPTION, "are they mixed up?"},
+    {KEY_CLIENT_SECRET,          KEY_API_SUBSCRIPTION,       "are they mixed up?"},
+    {KEY_NEXT_CLIENT_SECRET,     KEY_SUBSCRIPTION,           "are they mixed up?"},
+    {KEY_NEXT_CLIENT_SECRET,     KEY_SECONDARY_SUBSCRIPTION, "are they mixed up?"},
+    {KEY_NEXT_CLIENT_SECRET,     KEY_API_SUBSCRIPTION,       "are they mixed up?"},
+    {KEY_NEXT_CLIENT_SECRET,     KEY_CLIENT_SECRET,          "it is of no use so"},
+    {KEY_SECONDARY_SUBSCRIPTION, KEY_SUBSCRIPTION,           "it is of no use so"},
+};
+
+static void warn_about_twins(const struct loader *l)
 {
     const struct profile_settings *s = l->settings;
-    const struct secret *secret = &s->keys[KEY_CLIENT_SECRET], *subscription = &s->keys[KEY_SUBSCRIPTION];
 
-    if (secret_is_set(secret) && s->client_id && strcmp(secret_peek(secret), s->client_id) == 0)
-        problem_warning(l->problems, s->file, 0,
-                        "the client secret is the same as ClientID=: are they mixed up?");
-    if (secret_equal(secret, subscription))
-        problem_warning(l->problems, s->file, 0,
-                        "the client secret is the same as the subscription key: are they mixed up?");
-    if (is_guid(subscription))
-        problem_warning(l->problems, s->file, 0,
-                        "the subscription key looks like a client id; a subscription key is 32 hex digits");
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        if (secret_equal(&s->keys[pairs[i].a], &s->keys[pairs[i].b]))
+            problem_warning(l->problems, s->file, 0, "the %s is the same as the %s: %s",
+                            key_kind_words(pairs[i].a), key_kind_words(pairs[i].b), pairs[i].meaning);
+    }
+}
+
+/* The client id is no key, so it can be compared as it is. */
+static void warn_about_ids(const struct loader *l)
+{
+    static const enum key_kind secrets[] = {KEY_CLIENT_SECRET, KEY_NEXT_CLIENT_SECRET};
+    static const enum key_kind subscriptions[] = {KEY_SUBSCRIPTION, KEY_SECONDARY_SUBSCRIPTION,
+                                                  KEY_API_SUBSCRIPTION};
+    const struct profile_settings *s = l->settings;
+
+    for (size_t i = 0; s->client_id && i < ARRAY_SIZE(secrets); i++) {
+        const struct secret *key = &s->keys[secrets[i]];
+        if (secret_is_set(key) && strcmp(secret_peek(key), s->client_id) == 0)
+            problem_warning(l->problems, s->file, 0, "the %s is the same as ClientID=: are they mixed up?",
+                            key_kind_words(secrets[i]));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(subscriptions); i++) {
+        if (is_guid(&s->keys[subscriptions[i]]))
+            problem_warning(l->problems, s->file, 0,
+                            "the %s looks like a client id; a subscription key is 32 hex digits",
+                            key_kind_words(subscriptions[i]));
+    }
 }
 
 int keys_load(const struct key_source *source, const struct profile_notes *notes, struct problems *problems,
@@ -248,6 +287,7 @@ int keys_load(const struct key_source *source, const struct profile_notes *notes
     int certificate = load_certificate(&loader), authorities = check_authorities(&loader);
     if (certificate == -ENOMEM || authorities == -ENOMEM)
         return -ENOMEM;
-    warn_about_mix_ups(&loader);
+    warn_about_twins(&loader);
+    warn_about_ids(&loader);
     return certificate < 0 || authorities < 0 ? -EINVAL : result;
 }

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+/* asm-generic/socket.h; Debian 12 has the headers of Linux 6.1. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
 int peer_read(int fd, struct peer *ret)
 {
     struct ucred credentials;
@@ -34,4 +39,27 @@ int peer_read_groups(int fd, uint32_t **ret_groups, size_t *ret_n_groups)
             return -errno;
     }
     return -ERANGE;
+}
+
+int peer_open_pidfd(int fd)
+{
+    int pidfd = -1;
+    socklen_t size = sizeof(pidfd);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
+        return pidfd;
+    /* What kernels have said of a process that is gone. */
+    return errno == EINVAL || errno == ENODATA ? -ESRCH : -errno;
+}
+
+bool peer_has_pidfd(void)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+        return false;
+    _cleanup_fd_ int pidfd = peer_open_pidfd(fds[0]);
+    (void) close(fds[0]);
+    (void) close(fds[1]);
+    return pidfd >= 0;
 }

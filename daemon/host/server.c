@@ -33,6 +33,7 @@ void server_run(struct server *s)
 
     s->has_closed = false;
     (void) MHD_run(s->mhd);
+    callers_end_turn(&s->callers, s->listen_fd);
     /* Its epoll is edge-triggered: what it has not finished, it tells by a time-out of zero and in no other
      * way. And where it has stopped accepting because of a limit, it looks whether there is room again only
      * when a run begins, but makes room when one ends. */
@@ -73,6 +74,49 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
     }
     server_arm_timer(s);
     return 0;
+}
+
+/* ---- who calls ---- */
+
+static int on_callers_timer(sd_event_source *source, uint64_t usec _unused_, void *userdata)
+{
+    struct server *s = userdata;
+
+    if (!callers_want_timer(&s->callers) || s->listen_fd < 0)
+        return 0;
+    pid_watch_renew(&s->callers.pid_watch, s->listen_fd);
+    usec_t interval_for = pid_watch_interval_for(&s->callers.pid_watch);
+    (void) sd_event_source_set_time_accuracy(source, interval_for / 2);
+    (void) sd_event_source_set_time_relative(source, interval_for);
+    (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    return 0;
+}
+
+/* Nothing is certain about those who came while no rule asked for it; the next one can be sure. */
+static void close_doubtful(struct server *s)
+{
+    list_foreach_safe(i, &s->phases[PHASE_IDLE])
+    {
+        struct connection *c = container_of(i, struct connection, in_phase);
+        if (c->caller.at_accept == UNIT_DOUBTFUL)
+            (void) shutdown(c->fd, SHUT_RDWR);
+    }
+}
+
+void server_set_unit_rules(struct server *s, bool has_unit_rules)
+{
+    bool is_first = has_unit_rules && !s->callers.has_unit_rules;
+
+    s->callers.has_unit_rules = has_unit_rules;
+    if (!is_first || !callers_want_timer(&s->callers))
+        return;
+    close_doubtful(s);
+    int r = s->callers_timer ? sd_event_source_set_enabled(s->callers_timer, SD_EVENT_ONESHOT)
+                             : sd_event_add_time(s->event, &s->callers_timer, CLOCK_BOOTTIME, 0,
+                                                 USEC_PER_MSEC, on_callers_timer, s);
+    if (r < 0)
+        log_warning(s->log, "cannot set a timer for unit: rules: %s; some callers may be refused",
+                    strerror(-r));
 }
 
 /* ---- connections ---- */
@@ -214,10 +258,13 @@ int server_new(struct server **ret, sd_event *event, int listen_fd, const struct
                          .limits = *limits,
                          .handler = *handler,
                          .watch_fd = -1,
+                         .listen_fd = listen_fd,
+                         .max_connections_at_start = limits->max_connections,
                          .timer_at = USEC_INFINITY};
     for (unsigned i = 0; i < N_PHASES; i++)
         list_init(&s->phases[i]);
     list_init(&s->half_closed);
+    callers_init(&s->callers);
     s->watch_fd = epoll_create1(EPOLL_CLOEXEC);
     if (s->watch_fd < 0)
         return -errno;
@@ -225,11 +272,20 @@ int server_new(struct server **ret, sd_event *event, int listen_fd, const struct
     if (r < 0)
         return r;
     (void) TAKE_FD(fd);
+    s->callers.has_accepted = true;
+    callers_end_turn(&s->callers, s->listen_fd);
     r = add_sources(s);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(s);
     return 0;
+}
+
+void server_set_limits(struct server *s, const struct server_limits *limits)
+{
+    s->limits = *limits;
+    if (s->limits.max_connections > s->max_connections_at_start)
+        s->limits.max_connections = s->max_connections_at_start;
 }
 
 struct server_stats *server_get_stats(struct server *s)
@@ -253,6 +309,8 @@ static void accept_rest(struct server *s)
 {
     static const struct sockaddr nameless = {AF_UNIX, {0}};
     _cleanup_fd_ int listen_fd = MHD_quiesce_daemon(s->mhd);
+
+    s->listen_fd = -1;
 
     /* From here on connect() fails: what waits is a finite number, and nobody gets in between the last accept
      * and the close. */
@@ -301,11 +359,13 @@ struct server *server_free(struct server *s)
         wake_all(s);
         MHD_stop_daemon(s->mhd);
     }
-    sd_event_source *sources[] = {s->watch_source, s->mhd_source, s->again_source, s->timer, s->grace_timer};
+    sd_event_source *sources[] = {s->watch_source, s->mhd_source,  s->again_source,
+                                  s->timer,        s->grace_timer, s->callers_timer};
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
         (void) sd_event_source_disable_unref(sources[i]);
     if (s->watch_fd >= 0)
         (void) close(s->watch_fd);
+    callers_done(&s->callers);
     (void) sd_event_unref(s->event);
     free(s);
     return NULL;

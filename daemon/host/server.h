@@ -45,11 +45,14 @@ struct request {
         REQUEST_POST,
         REQUEST_OTHER,
     } method;
-    bool accepts_text;      /* Accept: text/plain, and not JSON */
-    bool is_body_too_large; /* over REQUEST_BODY_MAX: answer 413 */
-    struct peer peer;       /* groups are not loaded until request_load_groups() */
-    struct waiter waiter;   /* the handler's, for a request that waits */
-    struct entry *entry;    /* the handler's */
+    bool accepts_text;         /* Accept: text/plain, and not JSON */
+    bool is_body_too_large;    /* over REQUEST_BODY_MAX: answer 413 */
+    struct buffer body;        /* whole, unless it is too large; may hold what nobody meant to send */
+    const char *if_none_match; /* the field value, for the time of the handler's call; or NULL */
+    struct peer peer; /* groups and unit: not there until request_load_groups() and request_load_unit() */
+    const char *unit_problem; /* after request_load_unit(): why there is no unit, or NULL; static */
+    struct waiter waiter;     /* the handler's, for a request that waits */
+    struct entry *entry;      /* the handler's */
     bool is_waiting; /* the handler's: its NULL means that the answer comes later, not that memory is out */
 };
 
@@ -63,6 +66,12 @@ struct server_handler {
     void *userdata;
 };
 
+/*
+ * So that no user can keep another out: one user has at most MaxConnectionsPerUser=, and the last eighth of
+ * MaxConnections= is for those who have few, which is fewer than a 64th of it (at least one), so that several
+ * users together cannot either. Whoever is over a limit gets 429 and is counted in
+ * server_stats.n_limited.
+ */
 struct server_limits {
     uint64_t max_connections;
     uint64_t max_connections_per_user;
@@ -72,6 +81,21 @@ struct server_limits {
 _must_check_ int server_new(struct server **ret, sd_event *event, int listen_fd,
                             const struct server_limits *limits, const struct server_handler *handler,
                             struct log *log);
+
+/* Descriptors that each connection holds: on kernels before 6.5 one for the process at its other end, too. */
+unsigned server_files_per_connection(void);
+
+/*
+ * Other limits, for connections to come; those that are there stay. libmicrohttpd's own limit is that of the
+ * start: a larger max_connections counts as that one, until the daemon is restarted.
+ */
+void server_set_limits(struct server *s, const struct server_limits *limits);
+
+/*
+ * Whether the settings have any unit rule. On kernels before 6.5 there is then some work now and then while
+ * nobody connects, and idle connections about whose process nothing is certain are closed.
+ */
+void server_set_unit_rules(struct server *s, bool has_unit_rules);
 
 /* Closes everything at once. Takes NULL; returns NULL. */
 struct server *server_free(struct server *s);
@@ -91,8 +115,29 @@ void server_stop(struct server *s, usec_t grace_for, void (*drained)(void *userd
 /* Counters; n_connections is the number open now. Borrowed. */
 struct server_stats *server_get_stats(struct server *s);
 
+/* ---- callers: see host/caller.h for who that is ---- */
+
 /* Loads the supplementary groups of the peer, once; needed before a group rule is asked. */
 void request_load_groups(struct request *r);
+
+/*
+ * Finds out the unit of the process that connected, as it is at this moment; needed for each request in which
+ * a unit rule is asked, and cheap when it was asked for this request in the same turn of the loop. Sets
+ * r->peer.unit (valid until the next call or the end of the connection), or that to NULL and r->unit_problem
+ * to the reason.
+ */
+void request_load_unit(struct request *r);
+
+/* A number that no other process has had since boot; 0 when none can be told. Cheap after the first call. */
+uint64_t request_process_id(struct request *r);
+
+/* The program of the process for the log: a path, or "(comm)" when the path may not be known. In `buffer`, or
+ * NULL. Printable; the process can have chosen it as it likes. */
+const char *request_load_program(struct request *r, char *buffer, size_t size);
+
+/* The unit of any process, by the same means. 0, or -errno and the reason (static). UNIT_NAME_SIZE fits. */
+_must_check_ int server_find_unit(struct server *s, int32_t pid, char *ret, size_t size,
+                                  const char **ret_problem);
 
 /* ---- answers ---- */
 

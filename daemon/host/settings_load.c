@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "config/daemon_settings.h"
 #include "config/profile_settings.h"
+#include "core/access.h"
 #include "host/files.h"
 #include "host/key_proof.h"
 #include "host/keys.h"
@@ -338,6 +339,17 @@ int settings_load(const struct settings_source *source, struct settings *ret)
     *ret = settings;
     settings = (struct settings){0};
     return 0;
+}
+
+bool settings_have_unit_rules(const struct settings *s)
+{
+    bool has_any = access_list_has(&s->daemon.admin, ACCESS_UNIT);
+
+    for (size_t i = 0; i < s->n_profiles && !has_any; i++)
+        has_any = access_list_has(&s->profiles[i]->allow, ACCESS_UNIT);
+    for (size_t i = 0; i < s->n_failed && !has_any; i++)
+        has_any = access_list_has(&s->failed[i].allow, ACCESS_UNIT);
+    return has_any;
 }
 
 void settings_done(struct settings *s)

@@ -49,5 +49,8 @@ struct settings {
  */
 _must_check_ int settings_load(const struct settings_source *source, struct settings *ret);
 
+/* True when any list of the settings has a unit: rule. */
+bool settings_have_unit_rules(const struct settings *s);
+
 /* Wipes the keys and releases everything. Takes NULL. */
 void settings_done(struct settings *s);

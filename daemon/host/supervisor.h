@@ -2,7 +2,16 @@
 #pragma once
 
 /*
- * The service manager's side: sd_notify(3) and the watchdog. Without a manager all of it does nothing.
+ * The service manager's side: the messages of sd_notify(3), and the watchdog. Without a manager all of it
+ * does nothing.
+ *
+ * Not through libsystemd's sd_notify(): it blocks when the manager does not read its socket (it is busy, or
+ * another service floods it), and with it every caller of the daemon. Here what cannot be sent at once is
+ * kept as a state, not as a message: when the socket takes messages again, each state that was not told yet
+ * is told once, in the order in which a service goes through them, and the status as it is then.
+ *
+ * The protocol: sd_notify(3) of systemd 252, under "Notes": one datagram a message, lines of NAME=value, to
+ * the AF_UNIX socket of $NOTIFY_SOCKET, whose '@' in front stands for the NUL of an abstract name.
  */
 
 #include <stdbool.h>
@@ -17,7 +26,10 @@ struct supervisor;
  * us. */
 typedef bool supervisor_health(void *userdata);
 
-/* Reads $NOTIFY_SOCKET and $WATCHDOG_USEC (the latter is removed from the environment). 0 or -errno. */
+/*
+ * Reads $NOTIFY_SOCKET and $WATCHDOG_USEC (the latter is removed from the environment). 0 or -errno; a
+ * manager that cannot be reached is no error.
+ */
 _must_check_ int supervisor_new(struct supervisor **ret, sd_event *event, supervisor_health *is_healthy,
                                 void *userdata);
 struct supervisor *supervisor_free(struct supervisor *s);
@@ -31,6 +43,14 @@ void supervisor_ready(struct supervisor *s);
 
 /* STATUS=, sent only when it differs from the last one. */
 void supervisor_status(struct supervisor *s, const char *status);
+
+/*
+ * Settings are being read again: RELOADING=1 with this moment. Whatever comes of it,
+ * supervisor_reloaded() must follow: it says READY=1 again, with the status. Before supervisor_ready()
+ * neither says anything: to a manager that waits for the start to end, that READY=1 would be the end of it.
+ */
+void supervisor_reloading(struct supervisor *s);
+void supervisor_reloaded(struct supervisor *s);
 
 void supervisor_stopping(struct supervisor *s);
 

@@ -3,8 +3,8 @@
 
 /*
  * The ids behind user and group names, from the system's databases (getpwnam_r(3), getgrnam_r(3)). These
- * calls may wait for a directory service, so they belong into start-up only. The latest answers are kept,
- * since ten thousand profiles name the same few users.
+ * calls may wait for a directory service, so they belong into start-up, or into the thread of a reload
+ * (host/settings_worker). The latest answers are kept, since ten thousand profiles name the same few users.
  */
 
 #include <stdbool.h>

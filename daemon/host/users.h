@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * How many connections each user has, for MaxConnectionsPerUser=. A user is in the table while it has any.
+ * How many connections each user has, for the limits of host/server.h. A user is in the table while it has
+ * any.
  */
 
 #include <stdint.h>

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 #include "base/buffer.h"
-#include "core/settings.h"
+#include "base/secret.h"
 
 /* Appends the base64 text alone, without "Basic ". Errors stick in the buffer, which is a secret one. */
-void basic_append(struct buffer *to, const struct profile_settings *s, bool is_form_encoded);
+void basic_append(struct buffer *to, const char *client_id, const struct secret *client_secret,
+                  bool is_form_encoded);

@@ -89,26 +89,37 @@ static void add_text_header(struct draft *d, const char *name, const char *value
     add_header(d, name, value, strlen(value));
 }
 
-/* The key of that kind; fails the draft (and returns an empty secret) when there is none. */
-static const struct secret *need_key(struct draft *d, enum key_kind kind)
+/* Passes the key on; fails the draft when it is not set. */
+static const struct secret *need(struct draft *d, const struct secret *key, const char *problem)
 {
-    static const char *const problems[N_KEY_KINDS] = {
-        [KEY_CLIENT_SECRET] = "the client secret is missing",
-        [KEY_SUBSCRIPTION] = "the subscription key is missing",
-        [KEY_API_SUBSCRIPTION] = "the API subscription key is missing",
-        [KEY_TLS] = "the TLS key is missing",
-        [KEY_SIGNING] = "the signing key is missing",
-    };
-    const struct secret *key = &d->settings->keys[kind];
-
     if (!secret_is_set(key))
-        fail(d, -EBADMSG, problems[kind]);
+        fail(d, -EBADMSG, problem);
     return key;
 }
 
-static void add_key_header(struct draft *d, const char *name, enum key_kind kind)
+/* check_choice() has seen to it that the second of two keys is there where it is chosen. */
+static const struct secret *need_client_secret(struct draft *d)
 {
-    const struct secret *key = need_key(d, kind);
+    return need(d, profile_settings_client_secret(d->settings, d->inputs->choice),
+                "the client secret is missing");
+}
+
+static const struct secret *need_subscription_key(struct draft *d)
+{
+    return need(d, profile_settings_subscription_key(d->settings, d->inputs->choice),
+                "the subscription key is missing");
+}
+
+static void check_choice(struct draft *d)
+{
+    if (d->inputs->choice.is_next_secret && !profile_settings_has_next_secret(d->settings))
+        fail(d, -EBADMSG, "the next client secret is missing");
+    if (d->inputs->choice.is_secondary_subscription && !profile_settings_has_secondary(d->settings))
+        fail(d, -EBADMSG, "the secondary subscription key is missing");
+}
+
+static void add_key_header(struct draft *d, const char *name, const struct secret *key)
+{
     add_header(d, name, secret_peek(key), key->size);
 }
 
@@ -116,9 +127,8 @@ static void add_basic(struct draft *d, bool is_form_encoded)
 {
     _cleanup_(buffer_done) struct buffer line = BUFFER_INIT_SECRET(LINE_MAX_SIZE);
 
-    (void) need_key(d, KEY_CLIENT_SECRET);
     buffer_append_string(&line, "Authorization: Basic ");
-    basic_append(&line, d->settings, is_form_encoded);
+    basic_append(&line, d->settings->client_id, need_client_secret(d), is_form_encoded);
     add_line(d, &line);
 }
 
@@ -135,7 +145,7 @@ static void add_assertion(struct draft *d)
     _cleanup_(buffer_done) struct buffer jwt = BUFFER_INIT_SECRET(BODY_MAX_SIZE);
     const char *problem = "the client assertion is too long";
 
-    (void) need_key(d, KEY_SIGNING);
+    (void) need(d, &d->settings->keys[KEY_SIGNING], "the signing key is missing");
     if (d->error)
         return;
     int r = assertion_append(&jwt, d->settings, d->inputs->wall_now, d->inputs->random, &problem);
@@ -146,7 +156,7 @@ static void add_assertion(struct draft *d)
 
 static void add_post_secret(struct draft *d)
 {
-    const struct secret *key = need_key(d, KEY_CLIENT_SECRET);
+    const struct secret *key = need_client_secret(d);
     form_append_field(&d->form, "client_secret", secret_peek(key), key->size);
 }
 
@@ -186,8 +196,8 @@ static void take_form(struct draft *d)
 static void draft_vipps(struct draft *d)
 {
     add_text_header(d, "client_id", d->settings->client_id);
-    add_key_header(d, "client_secret", KEY_CLIENT_SECRET);
-    add_key_header(d, "Ocp-Apim-Subscription-Key", KEY_SUBSCRIPTION);
+    add_key_header(d, "client_secret", need_client_secret(d));
+    add_key_header(d, "Ocp-Apim-Subscription-Key", need_subscription_key(d));
 }
 
 static void draft_vipps_oauth(struct draft *d)
@@ -247,6 +257,7 @@ int grant_build(const struct profile_settings *s, const struct grant_inputs *in,
         .form = BUFFER_INIT_SECRET(BODY_MAX_SIZE),
     };
 
+    check_choice(&d);
     add_text_header(&d, "Accept", "application/json");
     if (!has_header(s, "User-Agent"))
         add_text_header(&d, "User-Agent", "bearerd/" BEARERD_VERSION);

@@ -20,6 +20,7 @@
 
 /* What only the outside can know, taken anew for each request. */
 struct grant_inputs {
+    struct key_choice choice;              /* the keys to ask with */
     usec_t wall_now;                       /* wall clock, for the times of an assertion */
     uint8_t random[ASSERTION_RANDOM_SIZE]; /* for its jti; unused by the other ways to authenticate */
 };
@@ -27,7 +28,8 @@ struct grant_inputs {
 /*
  * 0 with the request, which borrows the URL from the settings and owns the rest: http_request_done(). `ret`
  * is overwritten, not released. Failures: -EBADMSG: a key is missing or cannot be used, or there is more than
- * a request can hold; *ret_problem then says so for people (static text, no key material). -ENOMEM: memory is
+ * a request can hold; a choice of a key that this profile has none of is such a failure too, never a request
+ * with the other one; *ret_problem then says so for people (static text, no key material). -ENOMEM: memory is
  * out; *ret_problem says that too.
  */
 int grant_build(const struct profile_settings *s, const struct grant_inputs *in, struct http_request *ret,

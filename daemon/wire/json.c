@@ -115,6 +115,12 @@ void json_u64(struct json *j, const char *key, uint64_t value)
     buffer_appendf(j->out, "%" PRIu64, value);
 }
 
+void json_boolean(struct json *j, const char *key, bool value)
+{
+    append_key(j, key);
+    buffer_append_string(j->out, value ? "true" : "false");
+}
+
 void json_null(struct json *j, const char *key)
 {
     append_key(j, key);

@@ -9,6 +9,7 @@
  * json_open/json_close.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buffer.h"
@@ -25,4 +26,5 @@ void json_close(struct json *j, char bracket);
 /* "key": "text", escaped (RFC 8259 section 7); text NULL: null. Bytes that are not UTF-8 become U+FFFD. */
 void json_string(struct json *j, const char *key, const char *text);
 void json_u64(struct json *j, const char *key, uint64_t value);
+void json_boolean(struct json *j, const char *key, bool value);
 void json_null(struct json *j, const char *key);

@@ -89,6 +89,28 @@ static void write_denied(struct writer *w, const struct profile *p)
     buffer_appendf(w->out, "bearerd_denied_total{profile=\"%s\"} %" PRIu64 "\n", p->name, p->stats.denied);
 }
 
+static void write_reports(struct writer *w, const struct profile *p)
+{
+    static const char format[] =
+        "bearerd_rejected_reports_total{profile=\"%s\",outcome=\"%s\"} %" PRIu64 "\n";
+
+    buffer_appendf(w->out, format, p->name, "taken", p->stats.reports);
+    buffer_appendf(w->out, format, p->name, "refused", p->stats.reports_refused);
+}
+
+static void write_key(struct writer *w, const struct profile *p, const char *kind, const char *key)
+{
+    if (key)
+        buffer_appendf(w->out, "bearerd_key_in_use{profile=\"%s\",kind=\"%s\",key=\"%s\"} 1\n", p->name, kind,
+                       key);
+}
+
+static void write_keys(struct writer *w, const struct profile *p)
+{
+    write_key(w, p, "client_secret", reply_client_secret_in_use(p));
+    write_key(w, p, "subscription_key", reply_subscription_key_in_use(p));
+}
+
 static void write_durations(struct writer *w)
 {
     const struct histogram *h = &w->registry->durations;
@@ -108,12 +130,34 @@ static void write_durations(struct writer *w)
                    count, (double) h->sum_for / (double) USEC_PER_SEC, count);
 }
 
+static void write_limited(struct writer *w, const struct server_stats *server)
+{
+    static const char *const limits[N_LIMITS] = {
+        [LIMIT_CONNECTIONS] = "connections",
+        [LIMIT_CONNECTIONS_PER_USER] = "connections-per-user",
+        [LIMIT_CONNECTIONS_KEPT] = "connections-kept",
+    };
+
+    write_help(w, "limited_total", "counter", "Refused connections by class of the user and limit.");
+    for (unsigned i = 0; i < N_UID_CLASSES; i++) {
+        for (unsigned k = 0; k < N_LIMITS; k++)
+            buffer_appendf(w->out, "bearerd_limited_total{class=\"%s\",limit=\"%s\"} %" PRIu64 "\n",
+                           uid_class_name((enum uid_class) i), limits[k], server->n_limited[i][k]);
+    }
+}
+
 static void write_server(struct writer *w, const struct server_stats *server)
 {
     write_help(w, "connections", "gauge", "Open connections on the socket.");
     buffer_appendf(w->out, "bearerd_connections %" PRIu64 "\n", server->n_connections);
     write_help(w, "connections_refused_total", "counter", "Connections refused because a limit was reached.");
     buffer_appendf(w->out, "bearerd_connections_refused_total %" PRIu64 "\n", server->n_refused_connections);
+    write_limited(w, server);
+    write_help(w, "reloads_total", "counter", "Reloads of the settings by what came of them.");
+    buffer_appendf(w->out,
+                   "bearerd_reloads_total{outcome=\"reloaded\"} %" PRIu64 "\n"
+                   "bearerd_reloads_total{outcome=\"refused\"} %" PRIu64 "\n",
+                   server->n_reloads, server->n_reloads_refused);
     write_help(w, "waiters", "gauge", "Requests that wait for a token.");
     buffer_appendf(w->out, "bearerd_waiters %zu\n", w->registry->n_waiters);
 }
@@ -125,13 +169,16 @@ void metrics_write(struct buffer *out, const struct registry *r, const struct se
         const char *name, *type, *help;
         write_samples *write;
     } families[] = {
-        {"token_expiry_timestamp_seconds",       "gauge",   "When the current token expires.",                write_expiry  },
+        {"token_expiry_timestamp_seconds",       "gauge",   "When the current token expires.",                   write_expiry  },
         {"token_next_refresh_timestamp_seconds", "gauge",   "When the next upstream request is planned.",
-         write_next_refresh                                                                                                 },
-        {"profile_state",                        "gauge",   "1 for the state the profile is in.",             write_state   },
-        {"upstream_requests_total",              "counter", "Upstream token requests by how they ended.",     write_upstream},
-        {"denied_total",                         "counter", "Requests of callers that no rule admits.",       write_denied  },
-        {"api_requests_total",                   "counter", "Answered API requests; no profile: the others.", write_requests},
+         write_next_refresh                                                                                                    },
+        {"profile_state",                        "gauge",   "1 for the state the profile is in.",                write_state   },
+        {"upstream_requests_total",              "counter", "Upstream token requests by how they ended.",        write_upstream},
+        {"rejected_reports_total",               "counter",
+         "Reports that the upstream refused the token; refused: over the budget.",                               write_reports },
+        {"key_in_use",                           "gauge",   "1 for the keys that the token was asked for with.", write_keys    },
+        {"denied_total",                         "counter", "Requests of callers that no rule admits.",          write_denied  },
+        {"api_requests_total",                   "counter", "Answered API requests; no profile: the others.",    write_requests},
     };
     struct writer w = {.out = out, .registry = r, .t = t, .filter = filter, .userdata = userdata};
 

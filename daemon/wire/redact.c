@@ -177,32 +177,38 @@ static int hide_encoded(struct words *w, const struct secret *key)
     return 0;
 }
 
-/* The value of HTTP Basic, in either way to make it. */
-static int hide_basic(struct words *w, const struct profile_settings *s, bool is_form_encoded)
+/* The value of HTTP Basic with one of the client secrets. */
+static int hide_basic(struct words *w, const struct profile_settings *s, const struct secret *client_secret,
+                      bool is_form_encoded)
 {
     _cleanup_(buffer_done) struct buffer basic = BUFFER_INIT_SECRET(2 * FORM_MAX);
 
-    if (!s->client_id || !secret_is_set(&s->keys[KEY_CLIENT_SECRET]))
+    if (!s->client_id || !secret_is_set(client_secret))
         return 0;
-    basic_append(&basic, s, is_form_encoded);
+    basic_append(&basic, s->client_id, client_secret, is_form_encoded);
     if (buffer_error(&basic))
         return -ENOMEM;
     hide_key(w, buffer_peek(&basic), basic.size);
     return 0;
 }
 
+/* All of them, whichever the request was made with: an answer can come late, or quote another request. */
 static int hide_keys(struct words *w, const struct profile_settings *s)
 {
+    static const enum key_kind secrets[] = {KEY_CLIENT_SECRET, KEY_NEXT_CLIENT_SECRET};
+    int r = 0;
+
     for (size_t kind = 0; kind < N_KEY_KINDS; kind++) {
         if (!secret_is_set(&s->keys[kind]))
             continue;
         hide_lines(w, &s->keys[kind]);
-        int r = hide_encoded(w, &s->keys[kind]);
+        r = hide_encoded(w, &s->keys[kind]);
         if (r < 0)
             return r;
     }
-    int r = hide_basic(w, s, false);
-    return r < 0 ? r : hide_basic(w, s, true);
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(secrets) && r == 0; i++)
+        r = hide_basic(w, s, &s->keys[secrets[i / 2]], i % 2 == 1);
+    return r;
 }
 
 /* ---- what looks like somebody's key ---- */

@@ -274,6 +274,29 @@ static const char *hint_about_keys(const struct profile_settings *s, const struc
     return v->hint;
 }
 
+/*
+ * True when the gateway in front of Vipps refuses the subscription key and nothing else ("Access denied due
+ * to invalid subscription key", "... missing subscription key"; Azure API Management, "Unauthorized errors
+ * (401) while invoking APIs", 2023). Words that speak of the client as well ("check client_secret and
+ * subscription key") blame no key in particular.
+ */
+static bool blames_subscription_key(const struct quote *q)
+{
+    return quote_contains(q, "subscription key") && !quote_contains(q, "client");
+}
+
+/* " to the next client secret": which of two keys was refused, or "" where there is but one, or none is to
+ * blame. */
+static const char *name_key(const struct asked *asked, const struct failure *f)
+{
+    if (failure_blames_secret(f) && profile_settings_has_next_secret(asked->settings))
+        return asked->choice.is_next_secret ? " to the next client secret" : " to the current client secret";
+    if (failure_blames_subscription_key(f) && profile_settings_has_secondary(asked->settings))
+        return asked->choice.is_secondary_subscription ? " to the secondary subscription key"
+                                                       : " to the primary subscription key";
+    return "";
+}
+
 /* Seconds or an HTTP date (RFC 9110 section 10.2.3); what is neither, or lies behind, is 0. */
 static usec_t read_retry_after(const struct http_answer *a, usec_t wall_now)
 {
@@ -293,11 +316,11 @@ static usec_t read_retry_after(const struct http_answer *a, usec_t wall_now)
     return usec_min(usec_sub(wall_at, date), RETRY_AFTER_MAX);
 }
 
-void refusal_read(const struct profile_settings *s, const struct http_answer *a, usec_t wall_now,
-                  struct failure *ret)
+void refusal_read(const struct asked *asked, const struct http_answer *a, struct failure *ret)
 {
+    const struct profile_settings *s = asked->settings;
     _cleanup_(quote_done) struct quote q = QUOTE_INIT;
-    char what[64];
+    char what[80];
 
     if (a->outcome != HTTP_ANSWERED) {
         read_no_answer(s, a, ret);
@@ -307,16 +330,16 @@ void refusal_read(const struct profile_settings *s, const struct http_answer *a,
     struct verdict v = verdict_of_status(a->status);
     if (a->status == 400 || a->status == 401)
         refine(&v, &q);
-    if (a->status == 401 && quote_contains(&q, "subscription key"))
+    if (a->status == 401 && blames_subscription_key(&q))
         v = (struct verdict){FAILURE_PERMANENT, REASON_SUBSCRIPTION_KEY, NULL};
 
     *ret = (struct failure){
         .class = v.class,
         .reason = v.reason,
         .http_status = a->status,
-        .retry_after_for = read_retry_after(a, wall_now),
+        .retry_after_for = read_retry_after(a, asked->wall_now),
     };
-    (void) snprintf(what, sizeof(what), "answered %d%s", a->status,
+    (void) snprintf(what, sizeof(what), "answered %d%s%s", a->status, name_key(asked, ret),
                     refusal_is_page(a) ? " with an HTML page" : "");
     write_message(ret, s, what, &q.text, hint_about_keys(s, &v, &q));
 }

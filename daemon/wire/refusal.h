@@ -16,12 +16,19 @@
 #include "core/token.h"
 #include "wire/http.h"
 
+/* What an answer is the answer to, and when it was there. */
+struct asked {
+    const struct profile_settings *settings; /* borrowed */
+    struct key_choice choice;                /* the keys that were sent */
+    usec_t now;                              /* CLOCK_BOOTTIME, on arrival */
+    usec_t wall_now;                         /* the wall clock, on arrival */
+};
+
 /*
- * Reads anything but an answer of 200. `wall_now` is the wall clock on arrival, which a Retry-After date is
- * compared with when the answer has no Date.
+ * Reads anything but an answer of 200. An answer that blames a key of which the profile has two says which of
+ * them it was: "vipps answered 401 to the secondary subscription key: ...".
  */
-void refusal_read(const struct profile_settings *s, const struct http_answer *a, usec_t wall_now,
-                  struct failure *ret);
+void refusal_read(const struct asked *asked, const struct http_answer *a, struct failure *ret);
 
 /* A failure in an answer of 200. `what` goes on after "vipps answered 200 "; the words of the body follow it.
  */

@@ -18,8 +18,25 @@ struct reply_time {
 /* A boot-time moment as wall-clock time. USEC_INFINITY stays. */
 usec_t reply_wall_at(const struct reply_time *t, usec_t at);
 
-/* A status object (never with a token) as member `key`, or as an element when it is NULL. */
-void reply_write_status(struct json *j, const char *key, const struct profile *p, const struct reply_time *t);
+/*
+ * A status object (never with a token) as member `key`, or as an element when it is NULL. `shows_rules`: with
+ * who may ask, for admins.
+ */
+void reply_write_status(struct json *j, const char *key, const struct profile *p, const struct reply_time *t,
+                        bool shows_rules);
+
+/*
+ * The name of the client secret ("current" or "next") and of the subscription key ("primary" or "secondary")
+ * that the current token was asked for with, or that the next one will be; NULL where the provider has none.
+ */
+const char *reply_client_secret_in_use(const struct profile *p);
+const char *reply_subscription_key_in_use(const struct profile *p);
+
+/* The rules of a list, as they were written. */
+void reply_write_rules(struct json *j, const char *key, const struct access_list *list);
+
+/* A moment as RFC 3339; null for USEC_INFINITY. */
+void reply_write_moment(struct json *j, const char *key, const struct reply_time *t, usec_t at);
 
 /* The body of /token. The profile has a token; `out` is a secret buffer. */
 void reply_write_token(struct buffer *out, const struct profile *p, const struct reply_time *t);
@@ -42,6 +59,9 @@ enum problem_kind {
     PROBLEM_MIN_TTL_TOO_LONG,
     PROBLEM_BODY_TOO_LARGE,
     PROBLEM_TOO_MANY_CONNECTIONS,
+    PROBLEM_REJECTED_TOO_OFTEN,
+    PROBLEM_RELOAD_REFUSED,
+    PROBLEM_RELOAD_TIMED_OUT,
     PROBLEM_NO_USABLE_TOKEN,
     PROBLEM_REFRESH_FAILED,
     PROBLEM_NOT_READY,
@@ -59,3 +79,7 @@ unsigned problem_kind_status(enum problem_kind kind);
  */
 void reply_write_problem(struct buffer *out, enum problem_kind kind, const char *detail, const char *name,
                          const struct profile *p, const struct reply_time *t);
+
+/* The same in two parts, for members of one's own in between. */
+void reply_open_problem(struct json *j, enum problem_kind kind, const char *detail);
+void reply_close(struct json *j);

@@ -17,6 +17,9 @@ enum endpoint {
     ENDPOINT_TOKEN,
     ENDPOINT_HEADERS,
     ENDPOINT_REFRESH,
+    ENDPOINT_REJECTED,
+    ENDPOINT_EXPLAIN,
+    ENDPOINT_RELOAD,
     ENDPOINT_HEALTHZ,
     ENDPOINT_READYZ,
     ENDPOINT_METRICS,
@@ -34,6 +37,18 @@ enum method {
 /* min_ttl=: beyond any token's life (TOKEN_LIFETIME_MAX); a larger number is a mistake in units. */
 #define MIN_TTL_MAX_SECONDS UINT64_C(100000000)
 
+/* Of groups=: a user is seldom in more than a few. */
+#define ROUTE_GROUPS_MAX 64
+
+/* The query of /explain: about whom. Numbers, as the kernel knows them. */
+struct route_subject {
+    bool has_uid, has_gid, has_pid;
+    uint32_t uid, gid;
+    int32_t pid;
+    uint32_t groups[ROUTE_GROUPS_MAX];
+    size_t n_groups;
+};
+
 struct route {
     enum endpoint endpoint;
     bool is_bad; /* 400: see `problem` */
@@ -41,11 +56,21 @@ struct route {
                  1];    /* as asked for, percent-decoded; a name no profile can have is never found */
     usec_t min_ttl_for; /* or MIN_TTL_DEFAULT */
     usec_t wait_for;
+    bool has_wait; /* wait= was given: with If-None-Match, a long poll */
+    struct route_subject subject;
     char problem[160]; /* what is wrong, for the `detail` */
 };
 
 /* Reads a raw request target ("/v1/profiles/shop/token?wait=5"). Always gives a route. */
 void route_parse(const char *target, struct route *ret);
+
+/* Room for FINGERPRINT_SIZE; reads the body of /rejected, {"fingerprint": "16 hex digits"}. NULL when it is
+ * that, else what is wrong with it. */
+const char *route_read_rejection(const char *body, size_t size, char ret[static FINGERPRINT_SIZE]);
+
+/* True when the field value of an If-None-Match (RFC 9110 section 13.1.2, compared weakly) names the entity
+ * tag of this generation, or is "*". What is not understood names nothing. */
+bool route_names_generation(const char *if_none_match, uint64_t generation);
 
 /* The method an endpoint takes, and the Allow header that says so. */
 enum method endpoint_method(enum endpoint endpoint);

@@ -8,7 +8,6 @@
 
 #include "base/parse.h"
 #include "wire/json_read.h"
-#include "wire/refusal.h"
 
 enum { ACCESS_TOKEN, TOKEN_TYPE, EXPIRES_IN, EXPIRES_ON, NOT_BEFORE, N_MEMBERS };
 
@@ -145,8 +144,7 @@ static int take_token(const struct json_member *members, struct token *ret, cons
     return take_fingerprint(&ret->value, ret->fingerprint);
 }
 
-static void read_success(const struct profile_settings *s, const struct http_answer *a, usec_t now,
-                         usec_t wall_now, struct token_response *ret)
+static void read_success(const struct asked *asked, const struct http_answer *a, struct token_response *ret)
 {
     struct json_member members[N_MEMBERS] = {
         [ACCESS_TOKEN] = {.name = "access_token"}, [TOKEN_TYPE] = {.name = "token_type"},
@@ -163,33 +161,32 @@ static void read_success(const struct profile_settings *s, const struct http_ans
     if (r == 0) {
         token.sent_at = a->sent_at;
         token.expires_at = usec_add(a->sent_at, token.lifetime_for);
-        skew_check_members(&ret->skew, &members[EXPIRES_ON], &members[NOT_BEFORE], wall_now,
+        skew_check_members(&ret->skew, &members[EXPIRES_ON], &members[NOT_BEFORE], asked->wall_now,
                            token.lifetime_for);
-        skew_check_token(&ret->skew, &token.value, wall_now, token.lifetime_for);
+        skew_check_token(&ret->skew, &token.value, asked->wall_now, token.lifetime_for);
     }
-    if (r == 0 && token.expires_at <= now) {
+    if (r == 0 && token.expires_at <= asked->now) {
         reason = REASON_EXPIRED_ON_ARRIVAL;
         r = fail("with a token whose life was over when it came", &problem);
     }
     if (r == -ENOMEM) {
         refusal_write_internal("out of memory while reading the token", &ret->failure);
     } else if (r < 0) {
-        refusal_write_bad_token(s, a, reason, problem, &ret->failure);
+        refusal_write_bad_token(asked->settings, a, reason, problem, &ret->failure);
     } else {
         ret->is_token = true;
         token_move(&ret->token, &token);
     }
 }
 
-void token_response_read(const struct profile_settings *s, struct http_answer *a, usec_t now, usec_t wall_now,
-                         struct token_response *ret)
+void token_response_read(const struct asked *asked, struct http_answer *a, struct token_response *ret)
 {
     *ret = (struct token_response){0};
     if (a->outcome == HTTP_ANSWERED)
-        skew_check_date(&ret->skew, a, wall_now);
+        skew_check_date(&ret->skew, a, asked->wall_now);
     if (a->outcome == HTTP_ANSWERED && a->status == 200)
-        read_success(s, a, now, wall_now, ret);
+        read_success(asked, a, ret);
     else
-        refusal_read(s, a, wall_now, &ret->failure);
+        refusal_read(asked, a, &ret->failure);
     buffer_done(&a->body);
 }

@@ -14,6 +14,7 @@
 #include "core/settings.h"
 #include "core/token.h"
 #include "wire/http.h"
+#include "wire/refusal.h"
 #include "wire/skew.h"
 
 struct token_response {
@@ -24,12 +25,10 @@ struct token_response {
 };
 
 /*
- * Overwrites *ret; release it with token_response_done(). `now` is CLOCK_BOOTTIME, `wall_now` the wall clock,
- * both on arrival. The body of the answer is wiped and released. Running out of memory is a failure with
- * REASON_INTERNAL.
+ * Overwrites *ret; release it with token_response_done(). The body of the answer is wiped and released.
+ * Running out of memory is a failure with REASON_INTERNAL.
  */
-void token_response_read(const struct profile_settings *s, struct http_answer *a, usec_t now, usec_t wall_now,
-                         struct token_response *ret);
+void token_response_read(const struct asked *asked, struct http_answer *a, struct token_response *ret);
 
 /* Takes NULL, and one whose token was moved out. */
 void token_response_done(struct token_response *r);

@@ -76,6 +76,7 @@ static void try_profile(const struct settings_text *text)
         return;
     require(s.token_url && !url_find_problem(s.token_url, URL_FULL));
     require(s.client_id && s.refresh.jitter_percent < s.refresh.at_percent);
+    require(s.idle_after_for >= USEC_PER_MIN);
     require(s.refresh.retry_min_for > 0 && s.refresh.retry_min_for <= s.refresh.retry_max_for);
 }
 

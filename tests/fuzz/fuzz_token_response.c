@@ -12,6 +12,7 @@
 #include "wire/token_response.h"
 
 #define SECRET   "Y8Kteew6GE3ZmeycEt6egg=="
+#define NEXT     "q0Zb7Rj4XwTnV2sLd9PfMA=="
 #define NOW      (1002 * USEC_PER_SEC)
 #define WALL_NOW (1700000000 * USEC_PER_SEC)
 
@@ -31,6 +32,7 @@ static struct profile_settings make_settings(uint8_t choice)
         .client_id = strdup("client"),
     };
     require(secret_set(&s.keys[KEY_CLIENT_SECRET], SECRET, strlen(SECRET)) == 0);
+    require(secret_set(&s.keys[KEY_NEXT_CLIENT_SECRET], NEXT, strlen(NEXT)) == 0);
     return s;
 }
 
@@ -46,17 +48,23 @@ static void take_value(const uint8_t **data, size_t *size, char value[static HTT
     *size -= n + 1;
 }
 
+static void require_no_piece(const char *message, const char *secret)
+{
+    for (size_t i = 0; i + 8 <= strlen(secret); i++) {
+        char piece[9];
+        (void) snprintf(piece, sizeof(piece), "%.8s", &secret[i]);
+        require(!strcasestr(message, piece));
+    }
+}
+
 static void check_failure(const struct failure *f)
 {
     size_t length = strnlen(f->message, sizeof(f->message));
     require(length > 0 && length < sizeof(f->message));
     for (size_t i = 0; i < length; i++)
         require(f->message[i] >= 0x20 && f->message[i] < 0x7f);
-    for (size_t i = 0; i + 8 <= strlen(SECRET); i++) {
-        char piece[9];
-        (void) snprintf(piece, sizeof(piece), "%.8s", &SECRET[i]);
-        require(!strcasestr(f->message, piece));
-    }
+    require_no_piece(f->message, SECRET);
+    require_no_piece(f->message, NEXT);
     require(f->retry_after_for <= 366 * USEC_PER_DAY);
 }
 
@@ -79,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3)
         return 0;
     struct profile_settings s = make_settings(data[0]);
+    const struct key_choice choice = {.is_next_secret = data[0] & 0x80};
     a.status = statuses[data[1] % ARRAY_SIZE(statuses)];
     a.outcome = data[2] < 8 ? (enum http_outcome) data[2] : HTTP_ANSWERED;
     data += 3;
@@ -88,7 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     take_value(&data, &size, a.content_type);
     buffer_append(&a.body, data, size);
 
-    token_response_read(&s, &a, NOW, WALL_NOW, &r);
+    const struct asked asked = {&s, choice, NOW, WALL_NOW};
+    token_response_read(&asked, &a, &r);
     require(!a.body.data);
     if (r.is_token)
         check_token(&r.token);

@@ -33,14 +33,82 @@ static void add_counters(struct sim_counters *sum, const struct sim_counters *c)
         to[i] += from[i];
 }
 
+static const char *const count_names[N_SIM_COUNTS] = {
+    [N_TOKENS] = "tokens",
+    [N_FAILURES] = "failures",
+    [N_LATE_TOKENS] = "tokens that came too late",
+    [N_CALLS] = "calls",
+    [N_FORCED] = "forced refreshes",
+    [N_EDGES] = "calls at an edge",
+    [N_HANG_UPS] = "hang-ups",
+    [N_DEMANDS] = "demands",
+    [N_SUSPENDS] = "suspends",
+    [N_IDLE_TURNS] = "idle timers",
+    [N_REVOCATIONS] = "revocations",
+    [N_REPORTS_TAKEN] = "reports taken",
+    [N_REPORTS_SPACED] = "reports taken and spaced",
+    [N_REPORTS_JOINED] = "reports that joined",
+    [N_REPORTS_BACKED_OFF] = "reports in a back-off",
+    [N_REPORTS_REFUSED] = "reports over the budget",
+    [N_REPORTS_STALE] = "stale reports",
+    [N_POLLS] = "polls",
+    [N_POLLS_SERVED] = "polls served",
+    [N_POLLS_OVER_FAILURES] = "polls that waited through a failure",
+    [N_SECONDARY_SAVED] = "saved by the secondary key",
+    [N_NEXT_SECRET_SAVED] = "saved by the next secret",
+    [N_CURRENT_SECRET_SAVED] = "saved by the current secret",
+    [N_THREE_REQUESTS] = "attempts of three requests",
+    [N_PROBES_REFUSED] = "probes refused",
+    [N_PROBES_FAILED] = "probes that told nothing",
+    [N_PROBES_RESTORED] = "probes that restored",
+    [N_BOTH_KEYS_DEAD] = "both keys refused",
+    [N_RELOADS] = "reloads",
+    [N_RELOADS_DROPPED] = "reloads dropped",
+    [N_CHANGES_NONE] = "unchanged over a reload",
+    [N_CHANGES_POLICY] = "policy changes",
+    [N_CHANGES_KEYS] = "key changes",
+    [N_CHANGES_IDENTITY] = "identity changes",
+    [N_REMOVED] = "removed",
+    [N_ADDED] = "added",
+    [N_ADDED_AGAIN] = "added again",
+    [N_REPAIRED] = "repaired",
+    [N_KEPT_OVER_KEYS] = "tokens kept over a key change",
+    [N_ABORTED_IN_FLIGHT] = "requests called off",
+    [N_ABORTED_QUEUED] = "queued fetches called off",
+    [N_STARTS_CALLED_OFF] = "starts called off",
+    [N_CHANGED_IN_FLIGHT] = "reloads during a request",
+    [N_RELOADS_IN_BACK_OFF] = "reloads during a back-off",
+    [N_PROOFS_GIVEN] = "proofs given",
+    [N_PROOFS_BY_FALLBACK] = "proofs by the other key",
+    [N_PROOFS_FAILED] = "proofs failed",
+    [N_IDLED] = "gone idle",
+    [N_SUSPENDED_ASLEEP] = "suspended while asleep",
+    [N_WOKEN] = "woken without a token",
+    [N_WOKEN_WITH_TOKEN] = "woken with a token",
+};
+
+static const char *const answer_names[N_ANSWERS] = {
+    [ANSWER_NONE] = "waited",         [ANSWER_TOKEN] = "token",       [ANSWER_FAILED] = "failed",
+    [ANSWER_TIMED_OUT] = "timed out", [ANSWER_TOO_LONG] = "too long", [ANSWER_UNCHANGED] = "unchanged",
+    [ANSWER_TOO_OFTEN] = "too often", [ANSWER_GONE] = "gone",         [ANSWER_PROVEN] = "proven",
+    [ANSWER_STOPPING] = "stopping",
+};
+
 /* A simulation in which something never happened proves nothing about it. */
 static bool has_seen_all(const struct sim_counters *c)
 {
-    bool has_all = c->tokens && c->failures && c->suspends && c->demands && c->forced && c->hang_ups &&
-                   c->late_tokens && c->edges && c->idle_turns;
+    bool has_all = true;
 
-    for (size_t i = 0; i < sizeof(c->answers) / sizeof(c->answers[0]); i++)
+    for (size_t i = 0; i < N_SIM_COUNTS; i++) {
+        if (c->seen[i] == 0)
+            fprintf(stderr, "bearerd-sim: never seen: %s\n", count_names[i]);
+        has_all = has_all && c->seen[i] > 0;
+    }
+    for (size_t i = 0; i < N_ANSWERS; i++) {
+        if (c->answers[i] == 0)
+            fprintf(stderr, "bearerd-sim: never answered: %s\n", answer_names[i]);
         has_all = has_all && c->answers[i] > 0;
+    }
     for (size_t i = 0; i < N_BEHAVIOURS; i++)
         has_all = has_all && c->behaviours[i] > 0;
     return has_all;
@@ -58,15 +126,13 @@ static bool is_spread(const char *what, const struct sim_spread *spread)
 
 static void print_counters(const struct sim_counters *c)
 {
-    printf("%" PRIu64 " turns, %" PRIu64 " requests (%" PRIu64 " tokens, %" PRIu64 " failures, %" PRIu64
-           " too late), %" PRIu64 " calls (%" PRIu64 " forced, %" PRIu64 " at an edge, %" PRIu64
-           " hung up), %" PRIu64 " demands, %" PRIu64 " suspends, %" PRIu64 " idle timers\n",
-           c->turns, c->requests, c->tokens, c->failures, c->late_tokens, c->calls, c->forced, c->edges,
-           c->hang_ups, c->demands, c->suspends, c->idle_turns);
-    printf("answers: %" PRIu64 " waited, %" PRIu64 " token, %" PRIu64 " failed, %" PRIu64
-           " timed out, %" PRIu64 " too long, %" PRIu64 " stopping\n",
-           c->answers[ANSWER_NONE], c->answers[ANSWER_TOKEN], c->answers[ANSWER_FAILED],
-           c->answers[ANSWER_TIMED_OUT], c->answers[ANSWER_TOO_LONG], c->answers[ANSWER_STOPPING]);
+    printf("%" PRIu64 " turns, %" PRIu64 " requests", c->turns, c->requests);
+    for (size_t i = 0; i < N_SIM_COUNTS; i++)
+        printf(", %" PRIu64 " %s", c->seen[i], count_names[i]);
+    printf("\nanswers:");
+    for (size_t i = 0; i < N_ANSWERS; i++)
+        printf("%s %" PRIu64 " %s", i > 0 ? "," : "", c->answers[i], answer_names[i]);
+    printf("\n");
 }
 
 static bool read_number(const char *text, uint64_t max, uint64_t *ret)
@@ -88,7 +154,7 @@ int main(int argc, char **argv)
     for (int o; is_good && (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         is_good = o == 's'   ? read_number(optarg, UINT64_MAX, &seed)
                   : o == 'd' ? read_number(optarg, 1000000, &days)
-                  : o == 'p' ? read_number(optarg, SIM_PROFILES_MAX, &n_profiles) && n_profiles > 0
+                  : o == 'p' ? read_number(optarg, SIM_PROFILES_MAX - 1, &n_profiles) && n_profiles > 0
                   : o == 'r' ? read_number(optarg, 1000000, &n_runs)
                              : false;
     }

@@ -10,10 +10,10 @@ static const struct {
     struct failure failure;
     bool has_answered;
 } behaviours[N_BEHAVIOURS] = {
-    [HEALTHY] = {.weight = 40,                       .has_answered = true                          },
-    [SLOW] = {.weight = 8,                        .has_answered = true                          },
-    [REFUSED] = {.weight = 6,                        .failure = {.reason = REASON_CONNECT}         },
-    [HANGS] = {.weight = 6,                        .failure = {.reason = REASON_TIMEOUT}         },
+    [HEALTHY] = {.weight = 40,                       .has_answered = true                 },
+    [SLOW] = {.weight = 8,                        .has_answered = true                 },
+    [REFUSED] = {.weight = 6,                        .failure = {.reason = REASON_CONNECT}},
+    [HANGS] = {.weight = 6,                        .failure = {.reason = REASON_TIMEOUT}},
     [ERRORS] = {.weight = 6,
                  .failure = {.reason = REASON_SERVER_ERROR, .http_status = 503},
                  .has_answered = true},
@@ -25,11 +25,16 @@ static const struct {
                                 .reason = REASON_INVALID_KEYS,
                                 .http_status = 401},
                  .has_answered = true},
-    [CERTIFICATE] = {.weight = 3, .failure = {.class = FAILURE_PERMANENT, .reason = REASON_CERTIFICATE}                                                              },
+    [SUBSCRIPTION_WRONG] = {.weight = 4,
+                 .failure = {.class = FAILURE_PERMANENT,
+                                        .reason = REASON_SUBSCRIPTION_KEY,
+                                        .http_status = 401},
+                 .has_answered = true},
+    [CERTIFICATE] = {.weight = 3,                        .failure = {.class = FAILURE_PERMANENT, .reason = REASON_CERTIFICATE}                               },
     [GARBAGE] = {.weight = 4,
                  .failure = {.reason = REASON_BAD_RESPONSE, .http_status = 200},
                  .has_answered = true},
-    [FLAKY] = {.weight = 15,                        .has_answered = true                    },
+    [FLAKY] = {.weight = 15,                                  .has_answered = true                             },
 };
 
 static enum behaviour draw_behaviour(struct sim *s)
@@ -62,7 +67,7 @@ static usec_t draw_lifetime(struct sim *s)
 
 bool upstream_is_healthy(const struct sim_profile *p)
 {
-    return p->origin->phase.behaviour == HEALTHY && p->phase.behaviour == HEALTHY;
+    return p->origin->phase.behaviour == HEALTHY && p->phase.behaviour == HEALTHY && account_is_good(p);
 }
 
 static void profile_phase_begins(struct sim *s, struct sim_event *event)
@@ -76,20 +81,20 @@ static void profile_phase_begins(struct sim *s, struct sim_event *event)
         .is_caching = random_chance(&s->random, 15),
     };
     /* A healthy issuer answers while its token is worth something. */
-    usec_t latency_max = usec_min(p->settings.refresh.timeout_for / 2, phase->lifetime_for / 4);
+    usec_t latency_max = usec_min(p->draft.refresh.timeout_for / 2, phase->lifetime_for / 4);
     phase->latency_max_for =
         random_spread(&s->random, USEC_PER_MSEC, usec_max(latency_max, 2 * USEC_PER_MSEC));
 
     bool is_cheap = phase->behaviour == HEALTHY || phase->behaviour == SLOW;
-    usec_t step = is_cheap ? phase->lifetime_for : p->settings.refresh.retry_max_for;
+    usec_t step = is_cheap ? phase->lifetime_for : p->draft.refresh.retry_max_for;
     if (phase->behaviour == FLAKY)
-        step = usec_min(phase->lifetime_for, p->settings.refresh.retry_max_for);
+        step = usec_min(phase->lifetime_for, p->draft.refresh.retry_max_for);
     usec_t longest = usec_min(20 * USEC_PER_DAY, PHASE_STEPS_MAX * step);
     sim_at(s, &p->phase_event,
            s->now + random_spread(&s->random, USEC_PER_SEC, usec_max(longest, 2 * USEC_PER_SEC)));
     sim_trace(s, p, "phase: behaviour, life", phase->behaviour, phase->lifetime_for);
     s->counters.behaviours[phase->behaviour]++;
-    check_expect_recovery(s, p);
+    check_expect_recovery(p);
 }
 
 static void origin_phase_begins(struct sim *s, struct sim_event *event)
@@ -100,7 +105,7 @@ static void origin_phase_begins(struct sim *s, struct sim_event *event)
     usec_t retry_max = USEC_PER_HOUR;
 
     for (size_t i = 0; i < s->n_profiles; i++)
-        retry_max = usec_min(retry_max, s->profiles[i].settings.refresh.retry_max_for);
+        retry_max = usec_min(retry_max, s->profiles[i].draft.refresh.retry_max_for);
     o->phase.behaviour = was_healthy ? random_pick(&s->random, outages) : HEALTHY;
     usec_t longest =
         was_healthy ? usec_min(2 * USEC_PER_DAY, PHASE_STEPS_MAX * retry_max) : 20 * USEC_PER_DAY;
@@ -108,7 +113,7 @@ static void origin_phase_begins(struct sim *s, struct sim_event *event)
     sim_trace(s, NULL, "origin: behaviour", o->phase.behaviour, (size_t) (o - s->origins));
     for (size_t i = 0; i < s->n_profiles; i++) {
         if (s->profiles[i].origin == o)
-            check_expect_recovery(s, &s->profiles[i]);
+            check_expect_recovery(&s->profiles[i]);
     }
 }
 
@@ -147,6 +152,17 @@ static void answer_with_failure(struct sim *s, struct exchange *x, enum behaviou
         x->failure.retry_after_for = random_pick(&s->random, retry_afters);
 }
 
+/* The gateway looks at the subscription key first, what is behind it at the secret. */
+static bool answer_to_keys(const struct sim_profile *p, struct exchange *x)
+{
+    enum behaviour b = !account_takes_subscription(p, x->choice) ? SUBSCRIPTION_WRONG
+                       : !account_takes_secret(p, x->choice)     ? KEYS_WRONG
+                                                                 : HEALTHY;
+    x->failure = behaviours[b].failure;
+    x->has_answered = true;
+    return b == HEALTHY;
+}
+
 static void fail_in_time_out(struct exchange *x, usec_t end_at)
 {
     x->is_token = false;
@@ -164,7 +180,7 @@ static void answer_with_token(struct sim *s, struct sim_profile *p, struct excha
     if (random_chance(&s->random, 2))
         lifetime = random_spread(&s->random, 1, 3600) * USEC_PER_SEC;
     if (!p->phase.is_caching || p->issued_expiry_at <= received_at) {
-        p->issued_id = ++s->next_token_id;
+        p->issued_id = ++s->last_token_id;
         p->issued_expiry_at = received_at + lifetime;
     }
     usec_t left = (p->issued_expiry_at - received_at) / USEC_PER_SEC * USEC_PER_SEC;
@@ -181,7 +197,7 @@ static void answer_with_token(struct sim *s, struct sim_profile *p, struct excha
 
 struct exchange upstream_exchange(struct sim *s, struct sim_profile *p)
 {
-    usec_t timeout = p->settings.refresh.timeout_for;
+    usec_t timeout = p->draft.refresh.timeout_for;
     enum behaviour b =
         p->origin->phase.behaviour != HEALTHY ? p->origin->phase.behaviour : p->phase.behaviour;
     usec_t latency_max = p->phase.latency_max_for;
@@ -196,11 +212,18 @@ struct exchange upstream_exchange(struct sim *s, struct sim_profile *p)
     usec_t connect = random_chance(&s->random, 50) ? 0 : random_below(&s->random, latency / 3 + 1);
     usec_t out = random_chance(&s->random, 50) ? 0 : random_below(&s->random, latency / 2 + 1);
 
-    struct exchange x = {.sent_at = s->now + connect, .end_at = s->now + latency};
-    if (b == HEALTHY || b == SLOW)
-        answer_with_token(s, p, &x, x.sent_at + out);
-    else
+    struct exchange x = {
+        .sent_at = s->now + connect,
+        .end_at = s->now + latency,
+        .identity = p->draft.identity,
+        .choice = p->entry->profile.choice,
+    };
+    x.subscription_key =
+        p->draft.keys[x.choice.is_secondary_subscription ? KEY_SECONDARY_SUBSCRIPTION : KEY_SUBSCRIPTION];
+    if (b != HEALTHY && b != SLOW)
         answer_with_failure(s, &x, b);
+    else if (answer_to_keys(p, &x))
+        answer_with_token(s, p, &x, x.sent_at + out);
     if (b == HANGS || latency > timeout)
         fail_in_time_out(&x, s->now + timeout);
     return x;

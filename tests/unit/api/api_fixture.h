@@ -9,7 +9,8 @@
  *     group    for group 500                     at https://one.example
  *     other    for user 44                       at https://two.example
  *
- * User 0 is the admin, and is in no Allow=.
+ * User 0 is the admin, and is in no Allow=. What else there is outside is in struct fixture: the unit and
+ * program of every process, a reload that reads until the test ends it, and the log.
  */
 
 #include <setjmp.h>
@@ -22,6 +23,8 @@
 #include <cmocka.h>
 
 #include "api.h"
+#include "daemon.h"
+#include "report.h"
 
 #define SEC(n) ((usec_t) (n) *USEC_PER_SEC)
 /* Where stories begin; on the wall clock it is 2026-01-31T12:00:00Z. */
@@ -40,28 +43,44 @@ struct response {
     size_t n_references;
     char *body;
     bool is_secret;
-    char content_type[64];
-    char allow[32]; /* headers; "" when absent */
+    char content_type[64]; /* "": none */
+    char allow[32];        /* headers; "" when absent */
     char retry_after[32];
     char etag[32];
 };
 
 struct fixture {
     struct daemon_settings settings;
-    struct profile_settings profiles[3];
+    struct profile_settings *profiles[3]; /* alpha, group, other; borrowed from the registry */
     struct registry registry;
+    struct audit *audit;
+    struct reload reload;
     struct server_stats stats;
     struct api api;
     usec_t now;
     bool is_sick;
     bool has_no_memory; /* response_new() fails */
     unsigned n_kicks;
+    unsigned n_audit_kicks;
     unsigned n_made;         /* answers, not counting references */
     unsigned n_groups_loads; /* request_load_groups() */
+    unsigned n_unit_loads;   /* request_load_unit() */
+    const char *unit;        /* of every process, or NULL and: */
+    const char *unit_problem;
+    const char *program;    /* of every process, or NULL */
+    bool has_no_process_id; /* request_process_id() */
+    /* A reload: from reload_start() until the test calls end_reload(). */
+    bool is_reading;
+    unsigned n_reloads; /* reload_start() */
+    unsigned outcome_status;
+    const char *outcome; /* reload_write_outcome() */
     /* The log. */
     unsigned n_logged;
+    unsigned n_events[N_LOG_EVENTS];
+    /* Of the last entry: */
+    enum log_level level;
     char said[512];
-    char fields[256]; /* "PROFILE=alpha PEER_UID=44 ..." of the last entry */
+    char fields[512]; /* "PROFILE=alpha PEER_UID=44 ...", without those that are empty */
 };
 
 extern struct fixture f;
@@ -71,6 +90,10 @@ int api_set_up(void **state);
 int api_tear_down(void **state);
 
 struct entry *entry_of(const char *name);
+
+/* What a test changes before the first request. */
+void set_rule(struct access_list *list, enum access_rule_kind kind, uint32_t id, const char *text);
+void set_audit(enum audit_mode mode);
 
 /* The fetch of a profile that was started ends: with a token sent for at `now` that lives for that long, or
  * not. */
@@ -83,8 +106,24 @@ void all_fresh(void);
 /* Hands the fetches out, as the daemon does after a kick; how many there were. */
 unsigned pop_fetches(void);
 
+/* The fingerprint of a token with this value. Borrowed until the next call. */
+const char *fingerprint_of(const char *value);
+
+/* A reload puts settings in force that lack this profile (NULL: none), and all of whose rules are those of
+ * f.profiles now. */
+void reload_without(const char *name);
+
+/* The reading of a reload ends. */
+void end_reload(void);
+
+/* Logs the summaries that are due. */
+void tell_summaries(void);
+
 /* A request of a user, as the server reads it. */
 struct request make_request(uint32_t uid, const char *method, const char *target);
+
+/* The same with a body, which is released by ask_with(). */
+struct request make_post(uint32_t uid, const char *target, const char *body);
 
 /* Asks, and gives the answer: borrowed until the next ask; NULL when the request waits. */
 const struct response *ask(uint32_t uid, const char *method, const char *target);

@@ -15,52 +15,62 @@ static void each_endpoint_answers_each_caller(void **state _unused_)
         unsigned status;
         const char *type; /* NULL: a plain answer */
     } cases[] = {
-        {"GET",  V1 "/alpha/token",                SHOP,     200, NULL              },
-        {"GET",  V1 "/alpha/token",                STRANGER, 404, "unknown-profile" },
-        {"GET",  V1 "/alpha/token",                ADMIN,    404, "unknown-profile" }, /* admin never implies tokens */
-        {"GET",  V1 "/nobody/token",               SHOP,     404, "unknown-profile" },
-        {"GET",  V1 "/nobody/token",               ADMIN,    404, "unknown-profile" },
-        {"GET",  V1 "/broken/token",               SHOP,     503, "no-usable-token" },
-        {"GET",  V1 "/broken/token",               STRANGER, 404, "unknown-profile" },
+        {"GET",  V1 "/alpha/token",                SHOP,     200, NULL                },
+        {"GET",  V1 "/alpha/token",                STRANGER, 404, "unknown-profile"   },
+        {"GET",  V1 "/alpha/token",                ADMIN,    404, "unknown-profile"   }, /* admin never implies tokens */
+        {"GET",  V1 "/nobody/token",               SHOP,     404, "unknown-profile"   },
+        {"GET",  V1 "/nobody/token",               ADMIN,    404, "unknown-profile"   },
+        {"GET",  V1 "/broken/token",               SHOP,     503, "no-usable-token"   },
+        {"GET",  V1 "/broken/token",               STRANGER, 404, "unknown-profile"   },
 
-        {"GET",  V1 "/alpha/headers",              SHOP,     200, NULL              },
-        {"GET",  V1 "/alpha/headers",              STRANGER, 404, "unknown-profile" },
-        {"GET",  V1 "/alpha/headers",              ADMIN,    404, "unknown-profile" },
-        {"GET",  V1 "/nobody/headers",             SHOP,     404, "unknown-profile" },
-        {"GET",  V1 "/broken/headers",             SHOP,     503, "no-usable-token" },
+        {"GET",  V1 "/alpha/headers",              SHOP,     200, NULL                },
+        {"GET",  V1 "/alpha/headers",              STRANGER, 404, "unknown-profile"   },
+        {"GET",  V1 "/alpha/headers",              ADMIN,    404, "unknown-profile"   },
+        {"GET",  V1 "/nobody/headers",             SHOP,     404, "unknown-profile"   },
+        {"GET",  V1 "/broken/headers",             SHOP,     503, "no-usable-token"   },
 
-        {"GET",  V1 "/alpha",                      SHOP,     200, NULL              },
-        {"GET",  V1 "/alpha",                      STRANGER, 404, "unknown-profile" },
-        {"GET",  V1 "/alpha",                      ADMIN,    200, NULL              },
-        {"GET",  V1 "/nobody",                     ADMIN,    404, "unknown-profile" },
-        {"GET",  V1 "/broken",                     SHOP,     200, NULL              },
-        {"GET",  V1 "/broken",                     ADMIN,    200, NULL              },
+        {"GET",  V1 "/alpha",                      SHOP,     200, NULL                },
+        {"GET",  V1 "/alpha",                      STRANGER, 404, "unknown-profile"   },
+        {"GET",  V1 "/alpha",                      ADMIN,    200, NULL                },
+        {"GET",  V1 "/nobody",                     ADMIN,    404, "unknown-profile"   },
+        {"GET",  V1 "/broken",                     SHOP,     200, NULL                },
+        {"GET",  V1 "/broken",                     ADMIN,    200, NULL                },
 
-        {"POST", V1 "/alpha/refresh",              SHOP,     403, "forbidden"       },
-        {"POST", V1 "/alpha/refresh",              STRANGER, 404, "unknown-profile" },
-        {"POST", V1 "/nobody/refresh",             SHOP,     404, "unknown-profile" },
-        {"POST", V1 "/nobody/refresh",             ADMIN,    404, "unknown-profile" },
-        {"POST", V1 "/broken/refresh",             ADMIN,    503, "refresh-failed"  },
+        {"POST", V1 "/alpha/refresh",              SHOP,     403, "forbidden"         },
+        {"POST", V1 "/alpha/refresh",              STRANGER, 404, "unknown-profile"   },
+        {"POST", V1 "/nobody/refresh",             SHOP,     404, "unknown-profile"   },
+        {"POST", V1 "/nobody/refresh",             ADMIN,    404, "unknown-profile"   },
+        {"POST", V1 "/broken/refresh",             ADMIN,    503, "refresh-failed"    },
 
-        {"GET",  V1,                               SHOP,     200, NULL              },
-        {"GET",  V1,                               STRANGER, 200, NULL              },
-        {"GET",  V1,                               ADMIN,    200, NULL              },
-        {"GET",  V1,                               99,       200, NULL              },
-        {"GET",  "/healthz",                       99,       200, NULL              },
-        {"GET",  "/readyz",                        99,       503, "not-ready"       }, /* broken never is */
-        {"HEAD", V1 "/alpha/token",                SHOP,     200, NULL              },
-        {"HEAD", V1 "/alpha/token",                STRANGER, 404, "unknown-profile" },
-        {"HEAD", "/healthz",                       99,       200, NULL              },
-        {"GET",  "/",                              ADMIN,    404, "not-found"       },
-        {"POST", "/nothing",                       ADMIN,    404, "not-found"       },
-        {"GET",  V1 "/alpha/rejected",             SHOP,     404, "not-found"       },
-        {"GET",  V1 "/alpha/token?wait=61",        SHOP,     400, "bad-request"     },
-        {"GET",  V1 "/alpha/token?wait=61",        STRANGER, 400, "bad-request"     },
-        {"GET",  V1 "/nobody/token?wait=61",       STRANGER, 400, "bad-request"     },
-        {"GET",  V1 "/alpha/token?min_ttl=3600",   SHOP,     200, NULL              },
-        {"GET",  V1 "/alpha/token?min_ttl=3601",   SHOP,     409, "min-ttl-too-long"},
-        {"GET",  V1 "/alpha/headers?min_ttl=3601", SHOP,     409, "min-ttl-too-long"},
-        {"GET",  V1 "/alpha/token?min_ttl=3601",   STRANGER, 404, "unknown-profile" },
+        {"GET",  V1,                               SHOP,     200, NULL                },
+        {"GET",  V1,                               STRANGER, 200, NULL                },
+        {"GET",  V1,                               ADMIN,    200, NULL                },
+        {"GET",  V1,                               99,       200, NULL                },
+        {"GET",  "/healthz",                       99,       200, NULL                },
+        {"GET",  "/readyz",                        99,       503, "not-ready"         }, /* broken never is */
+        {"HEAD", V1 "/alpha/token",                SHOP,     200, NULL                },
+        {"HEAD", V1 "/alpha/token",                STRANGER, 404, "unknown-profile"   },
+        {"HEAD", "/healthz",                       99,       200, NULL                },
+        {"GET",  "/",                              ADMIN,    404, "not-found"         },
+        {"POST", "/nothing",                       ADMIN,    404, "not-found"         },
+        {"GET",  V1 "/alpha/rejected",             SHOP,     405, "method-not-allowed"},
+        {"POST", V1 "/alpha/rejected",             SHOP,     400, "bad-request"       },
+        {"POST", V1 "/alpha/rejected",             STRANGER, 404, "unknown-profile"   },
+        {"POST", V1 "/alpha/rejected",             ADMIN,    404, "unknown-profile"   },
+        {"POST", V1 "/nobody/rejected",            SHOP,     404, "unknown-profile"   },
+        {"GET",  V1 "/alpha/explain",              SHOP,     403, "forbidden"         },
+        {"GET",  V1 "/alpha/explain",              STRANGER, 404, "unknown-profile"   },
+        {"GET",  V1 "/alpha/explain",              ADMIN,    200, NULL                },
+        {"GET",  V1 "/broken/explain",             ADMIN,    200, NULL                },
+        {"GET",  V1 "/nobody/explain",             ADMIN,    404, "unknown-profile"   },
+        {"POST", "/v1/reload",                     SHOP,     403, "forbidden"         },
+        {"GET",  V1 "/alpha/token?wait=61",        SHOP,     400, "bad-request"       },
+        {"GET",  V1 "/alpha/token?wait=61",        STRANGER, 400, "bad-request"       },
+        {"GET",  V1 "/nobody/token?wait=61",       STRANGER, 400, "bad-request"       },
+        {"GET",  V1 "/alpha/token?min_ttl=3600",   SHOP,     200, NULL                },
+        {"GET",  V1 "/alpha/token?min_ttl=3601",   SHOP,     409, "min-ttl-too-long"  },
+        {"GET",  V1 "/alpha/headers?min_ttl=3601", SHOP,     409, "min-ttl-too-long"  },
+        {"GET",  V1 "/alpha/token?min_ttl=3601",   STRANGER, 404, "unknown-profile"   },
     };
 
     all_fresh();
@@ -80,20 +90,39 @@ static void each_endpoint_answers_each_caller(void **state _unused_)
 /* Byte for byte, apart from the name that was asked for. */
 static void an_unknown_profile_and_one_that_is_not_ours_look_alike(void **state _unused_)
 {
-    static const char *const rests[] = {"", "/token", "/headers", "/refresh", "/token?min_ttl=99999"};
+    static const struct {
+        const char *method;
+        const char *rest;
+        const char *body;
+    } cases[] = {
+        {"GET",  "",                     ""                                      },
+        {"GET",  "/token",               ""                                      },
+        {"HEAD", "/token",               ""                                      },
+        {"GET",  "/token?min_ttl=99999", ""                                      },
+        {"GET",  "/token?wait=60",       ""                                      },
+        {"GET",  "/headers",             ""                                      },
+        {"POST", "/refresh",             ""                                      },
+        {"GET",  "/explain?uid=44",      ""                                      },
+        {"POST", "/rejected",            "{\"fingerprint\":\"0123456789abcdef\"}"},
+        {"POST", "/rejected",            "not even JSON"                         },
+    };
 
     all_fresh();
-    for (size_t i = 0; i < ARRAY_SIZE(rests); i++) {
-        const char *method = i == 3 ? "POST" : "GET";
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char target[64], body[512];
-        (void) snprintf(target, sizeof(target), V1 "/alphx%s", rests[i]);
-        const struct response *answer = ask(STRANGER, method, target);
-        (void) snprintf(body, sizeof(body), "%s", answer->body);
+        (void) snprintf(target, sizeof(target), V1 "/alphx%s", cases[i].rest);
+        struct request r = make_post(STRANGER, target, cases[i].body);
+        r.method = make_request(STRANGER, cases[i].method, target).method;
+        r.if_none_match = "\"g1\"";
+        (void) snprintf(body, sizeof(body), "%s", ask_with(&r)->body);
         char *x = strstr(body, "alphx");
         assert_non_null(x);
         x[4] = 'a';
-        (void) snprintf(target, sizeof(target), V1 "/alpha%s", rests[i]);
-        answer = ask(STRANGER, method, target);
+        (void) snprintf(target, sizeof(target), V1 "/alpha%s", cases[i].rest);
+        r = make_post(STRANGER, target, cases[i].body);
+        r.method = make_request(STRANGER, cases[i].method, target).method;
+        r.if_none_match = "\"g1\"";
+        const struct response *answer = ask_with(&r);
         assert_int_equal(answer->status, 404);
         assert_string_equal(answer->body, body);
         assert_string_equal(answer->retry_after, "");
@@ -101,6 +130,7 @@ static void an_unknown_profile_and_one_that_is_not_ours_look_alike(void **state 
         assert_string_equal(answer->etag, "");
         assert_string_equal(answer->content_type, "application/problem+json");
     }
+    assert_int_equal(pop_fetches(), 0);
     /* A state that shows in other ways shows not here either. */
     const struct response *answer = ask(STRANGER, "GET", V1 "/broken/token");
     assert_string_equal(member(answer, "state"), "");
@@ -113,14 +143,17 @@ static void the_wrong_method_is_told_the_right_one(void **state _unused_)
         const char *target;
         const char *allow;
     } cases[] = {
-        {V1,                  "GET, HEAD"},
-        {V1 "/alpha",         "GET, HEAD"},
-        {V1 "/alpha/token",   "GET, HEAD"},
-        {V1 "/alpha/headers", "GET, HEAD"},
-        {"/healthz",          "GET, HEAD"},
-        {"/readyz",           "GET, HEAD"},
-        {"/metrics",          "GET, HEAD"},
-        {V1 "/alpha/refresh", "POST"     },
+        {V1,                   "GET, HEAD"},
+        {V1 "/alpha",          "GET, HEAD"},
+        {V1 "/alpha/token",    "GET, HEAD"},
+        {V1 "/alpha/headers",  "GET, HEAD"},
+        {V1 "/alpha/explain",  "GET, HEAD"},
+        {V1 "/alpha/rejected", "POST"     },
+        {"/v1/reload",         "POST"     },
+        {"/healthz",           "GET, HEAD"},
+        {"/readyz",            "GET, HEAD"},
+        {"/metrics",           "GET, HEAD"},
+        {V1 "/alpha/refresh",  "POST"     },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -189,10 +222,7 @@ static void group_rules_load_the_groups_and_others_do_not(void **state _unused_)
     r.peer.gid = 500;
     assert_answer(ask_with(&r), 200, NULL);
 
-    access_list_done(&f.settings.admin);
-    f.settings.admin = (struct access_list){.rules = calloc(1, sizeof(struct access_rule)), .n_rules = 1};
-    assert_non_null(f.settings.admin.rules);
-    f.settings.admin.rules[0] = (struct access_rule){.kind = ACCESS_GROUP, .id = 600};
+    set_rule(&f.settings.admin, ACCESS_GROUP, 600, "group:600");
     assert_answer(ask(55, "GET", V1 "/other"), 200, NULL);
     assert_answer(ask(ADMIN, "GET", V1 "/other"), 404, "unknown-profile");
 }
@@ -212,54 +242,12 @@ static void a_refusal_tells_a_user_of_the_state(void **state _unused_)
 /* An empty Allow= is nobody, not everybody. */
 static void without_rules_nobody_may(void **state _unused_)
 {
-    access_list_done(&f.profiles[0].allow);
+    access_list_done(&f.profiles[0]->allow);
     access_list_done(&f.settings.admin);
     all_fresh();
     assert_answer(ask(SHOP, "GET", V1 "/alpha/token"), 404, "unknown-profile");
     assert_answer(ask(ADMIN, "GET", V1 "/alpha"), 404, "unknown-profile");
     assert_answer(ask(ADMIN, "POST", V1 "/alpha/refresh"), 404, "unknown-profile");
-}
-
-/* ---- denials ---- */
-
-static void a_denial_is_logged_and_counted(void **state _unused_)
-{
-    (void) ask(STRANGER, "GET", V1 "/alpha/token");
-    assert_int_equal(f.n_logged, 1);
-    assert_string_equal(f.fields, "PROFILE=alpha PEER_UID=44 PEER_PID=7");
-    assert_string_equal(f.said, "alpha: uid 44, pid 7 is not admitted by any Allow= rule");
-    assert_int_equal(entry_of("alpha")->profile.stats.denied, 1);
-    /* For the metrics of the profile it did not happen: else its owner sees the probing of others as his own
-     * errors. */
-    assert_int_equal(entry_of("alpha")->profile.stats.api_requests[STATS_404], 0);
-    assert_int_equal(f.stats.api_requests[STATS_404], 1);
-    /* A name that is not there is nobody's denial. */
-    (void) ask(STRANGER, "GET", V1 "/nobody/token");
-    assert_int_equal(f.n_logged, 1);
-    assert_int_equal(f.stats.api_requests[STATS_404], 2);
-}
-
-static void who_knocks_all_day_does_not_fill_the_journal(void **state _unused_)
-{
-    for (unsigned i = 0; i < 1000; i++)
-        (void) ask(STRANGER, "GET", V1 "/alpha/token");
-    assert_int_equal(f.n_logged, 20);
-    assert_int_equal(entry_of("alpha")->profile.stats.denied, 1000);
-    /* One a second from there on, with the number of those left out. */
-    f.now += SEC(1);
-    for (unsigned i = 0; i < 10; i++)
-        (void) ask(STRANGER, "GET", V1 "/alpha/token");
-    assert_int_equal(f.n_logged, 21);
-    assert_non_null(strstr(f.said, "(980 more not logged)"));
-    f.now += SEC(1);
-    (void) ask(STRANGER, "GET", V1 "/alpha/token");
-    assert_int_equal(f.n_logged, 22);
-    assert_non_null(strstr(f.said, "(9 more not logged)"));
-    /* After a quiet time the burst is there again, and no more than it. */
-    f.now += SEC(86400);
-    for (unsigned i = 0; i < 100; i++)
-        (void) ask(STRANGER, "GET", V1 "/alpha/token");
-    assert_int_equal(f.n_logged, 42);
 }
 
 /* ---- health ---- */
@@ -295,7 +283,7 @@ static void ready_is_two_hundred_without_a_broken_one(void **state _unused_)
 {
     registry_done(&f.registry);
     registry_init(&f.registry, 16, 1);
-    assert_int_equal(registry_add(&f.registry, &f.profiles[0]), 0);
+    assert_int_equal(registry_add(&f.registry, f.profiles[0]), 0);
     registry_start(&f.registry, f.now);
     assert_int_equal(pop_fetches(), 1);
     assert_int_equal(ask(99, "GET", "/readyz")->status, 503);
@@ -303,6 +291,43 @@ static void ready_is_two_hundred_without_a_broken_one(void **state _unused_)
     const struct response *answer = ask(99, "GET", "/readyz");
     assert_answer(answer, 200, NULL);
     assert_string_equal(answer->body, "{\"status\":\"ready\"}\n");
+}
+
+/* One that is fetched on first use is not missed before. */
+static void ready_does_not_ask_for_what_is_not_preloaded(void **state _unused_)
+{
+    f.profiles[0]->is_preloaded = false;
+    f.profiles[2]->is_preloaded = false;
+    registry_start(&f.registry, f.now);
+    assert_int_equal(pop_fetches(), 1);
+    assert_string_equal(member(ask(ADMIN, "GET", "/readyz"), "detail"),
+                        "2 of 4 profiles have no usable token: broken (failed), group (fetching)");
+    end_with_token("group", "token-of-group", SEC(3600));
+    assert_string_equal(member(ask(ADMIN, "GET", "/readyz"), "detail"),
+                        "1 of 4 profiles have no usable token: broken (failed)");
+}
+
+/* A detail is not cut in the middle of a name. */
+static void ready_names_some_and_counts_the_rest(void **state _unused_)
+{
+    char name[PROFILE_NAME_MAX + 1];
+    struct profile_settings *many[20];
+
+    registry_done(&f.registry);
+    registry_init(&f.registry, 16, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+        (void) snprintf(name, sizeof(name), "%020zu%043d", i, 0);
+        many[i] = calloc(1, sizeof(struct profile_settings));
+        assert_non_null(many[i]);
+        *many[i] = (struct profile_settings){
+            .name = strdup(name), .token_url = strdup("https://one.example"), .is_preloaded = true};
+        assert_int_equal(registry_add(&f.registry, many[i]), 0);
+        profile_settings_free(many[i]);
+    }
+    const char *detail = member(ask(ADMIN, "GET", "/readyz"), "detail");
+    assert_non_null(strstr(detail, "20 of 20 profiles have no usable token: 00000000000000000000"));
+    assert_non_null(strstr(detail, " (empty) and 16 more"));
+    assert_string_equal(detail + strlen(detail) - strlen(" and 16 more"), " and 16 more");
 }
 
 static void metrics_show_each_what_he_may_see(void **state _unused_)
@@ -344,11 +369,11 @@ int main(void)
         TEST(group_rules_load_the_groups_and_others_do_not),
         TEST(a_refusal_tells_a_user_of_the_state),
         TEST(without_rules_nobody_may),
-        TEST(a_denial_is_logged_and_counted),
-        TEST(who_knocks_all_day_does_not_fill_the_journal),
         TEST(health_can_fail),
         TEST(ready_is_when_all_have_a_token),
         TEST(ready_is_two_hundred_without_a_broken_one),
+        TEST(ready_does_not_ask_for_what_is_not_preloaded),
+        TEST(ready_names_some_and_counts_the_rest),
         TEST(metrics_show_each_what_he_may_see),
     };
     return cmocka_run_group_tests_name("api", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -255,6 +256,53 @@ static void a_fork_does_not_inherit(void **state _unused_)
     locked_free(inherited, 600);
 }
 
+/* Enough rounds that without the mutex two threads are handed the same block, or a list of free ones breaks.
+ */
+#define N_ROUNDS 1000000
+
+static pthread_barrier_t begin;
+
+/* Takes and gives back blocks, most of one size, marked as this thread's. The number of blocks that were not.
+ */
+static void *keep_busy(void *mark)
+{
+    static const size_t sizes[] = {20, 20, 20, 20, 20, 20, 20, 600};
+    unsigned char *blocks[ARRAY_SIZE(sizes)] = {0};
+    size_t n_wrong = 0;
+
+    (void) pthread_barrier_wait(&begin);
+    for (size_t i = 0; i < N_ROUNDS; i++) {
+        size_t k = i % ARRAY_SIZE(sizes);
+        if (blocks[k])
+            n_wrong += blocks[k][0] != *(unsigned char *) mark || blocks[k][sizes[k] - 1] != blocks[k][0];
+        locked_free(blocks[k], sizes[k]);
+        blocks[k] = locked_alloc(sizes[k]);
+        n_wrong += !blocks[k] || !is_zero((char *) blocks[k], sizes[k]);
+        memset(blocks[k], *(unsigned char *) mark, sizes[k]);
+    }
+    for (size_t k = 0; k < ARRAY_SIZE(sizes); k++)
+        locked_free(blocks[k], sizes[k]);
+    return (void *) n_wrong;
+}
+
+/* A reload reads keys in a thread of its own while the loop goes on handing out tokens. */
+static void two_threads_share_it(void **state _unused_)
+{
+    unsigned char ours = 'o', theirs = 't';
+    struct locked_stat before = locked_memory_stat();
+    void *n_wrong = NULL;
+    pthread_t thread;
+
+    assert_int_equal(pthread_barrier_init(&begin, NULL, 2), 0);
+    assert_int_equal(pthread_create(&thread, NULL, keep_busy, &theirs), 0);
+    assert_null(keep_busy(&ours));
+    assert_int_equal(pthread_join(thread, &n_wrong), 0);
+    assert_null(n_wrong);
+    /* A lost block would be another slab, in the end. */
+    assert_true(locked_memory_stat().mapped <= before.mapped + 10 * (size_t) 16384);
+    assert_int_equal(pthread_barrier_destroy(&begin), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +316,7 @@ int main(void)
         cmocka_unit_test(the_count_of_unlocked_bytes_is_exact),
         cmocka_unit_test(pages_are_locked_where_that_is_allowed),
         cmocka_unit_test(a_fork_does_not_inherit),
+        cmocka_unit_test(two_threads_share_it),
     };
     return cmocka_run_group_tests_name("locked", tests, NULL, NULL);
 }

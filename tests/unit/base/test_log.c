@@ -142,6 +142,36 @@ static void events_have_names_and_ids_of_their_own(void **state _unused_)
     assert_string_equal(log_event_name(LOG_EVENT_TOKEN_FETCHED), "token-fetched");
 }
 
+/* What the manual promises to those who filter the journal. */
+static void these_events_can_be_filtered_by_id(void **state _unused_)
+{
+    static const struct {
+        enum log_event_id event;
+        const char *name;
+        bool has_id;
+    } cases[] = {
+        {LOG_EVENT_STARTED,           "started",           true },
+        {LOG_EVENT_TOKEN_FETCHED,     "token-fetched",     true },
+        {LOG_EVENT_REFRESH_FAILED,    "refresh-failed",    true },
+        {LOG_EVENT_PROFILE_FAILED,    "profile-failed",    true },
+        {LOG_EVENT_RECOVERED,         "recovered",         true },
+        {LOG_EVENT_ACCESS_DENIED,     "access-denied",     true },
+        {LOG_EVENT_KEY_FALLBACK,      "key-fallback",      true },
+        {LOG_EVENT_SETTINGS_RELOADED, "settings-reloaded", true },
+        {LOG_EVENT_RELOAD_REFUSED,    "reload-refused",    true },
+        {LOG_EVENT_HANDOUT,           "token-handout",     true },
+        {LOG_EVENT_HANDOUTS,          "token-handouts",    false},
+        {LOG_EVENT_DENIALS,           "access-denials",    false},
+        {LOG_EVENT_REJECTED,          "token-rejected",    false},
+        {LOG_EVENT_IDLE,              "profile-idle",      false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_string_equal(log_event_name(cases[i].event), cases[i].name);
+        assert_int_equal(strlen(log_event_message_id(cases[i].event)), cases[i].has_id ? 32 : 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +182,7 @@ int main(void)
         cmocka_unit_test(long_messages_end_in_dots),
         cmocka_unit_test(no_character_is_cut_in_two),
         cmocka_unit_test(events_have_names_and_ids_of_their_own),
+        cmocka_unit_test(these_events_can_be_filtered_by_id),
     };
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

@@ -28,6 +28,7 @@ static void test_an_empty_file_gives_the_defaults(void **state)
     assert_int_equal(s.concurrent_fetches, 16);
     assert_int_equal(s.max_connections, 4096);
     assert_int_equal(s.max_connections_per_user, 1024);
+    assert_int_equal(s.audit, AUDIT_SUMMARY);
     assert_int_equal(s.admin.n_rules, 1);
     assert_int_equal(s.admin.rules[0].kind, ACCESS_USER);
     assert_int_equal(s.admin.rules[0].id, 0);
@@ -60,6 +61,36 @@ static void test_every_key_is_read(void **state)
     assert_int_equal(s.admin.rules[0].id, 1001);
     assert_string_equal(s.admin.rules[0].text, "group:shop");
     assert_int_equal(s.admin.rules[1].id, 12);
+}
+
+static void test_audit_is_one_of_three_words(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *text;
+        enum audit_mode mode;
+    } cases[] = {
+        {"[Daemon]\nAudit=off\n",                      AUDIT_OFF    },
+        {"[Daemon]\nAudit=summary\n",                  AUDIT_SUMMARY},
+        {"[Daemon]\nAudit=every\n",                    AUDIT_EVERY  },
+        {"[Daemon]\nAudit=off\nAudit=\n",              AUDIT_SUMMARY},
+        {"[Daemon]\nAudit=off\nAudit=\nAudit=every\n", AUDIT_EVERY  },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_(problems_done) struct problems problems = {0};
+        _cleanup_(daemon_settings_done) struct daemon_settings s = {0};
+        assert_int_equal(fixture_parse_daemon(cases[i].text, &problems, &s), 0);
+        assert_int_equal(problems.n_items, 0);
+        assert_int_equal(s.audit, cases[i].mode);
+    }
+    /* Neither numbers nor booleans: what they would mean is anybody's guess. */
+    expect_daemon_error("[Daemon]\nAudit=1\n", 2, "Audit= must be off, summary or every");
+    expect_daemon_error("[Daemon]\nAudit=yes\n", 2, "off, summary or every");
+    expect_daemon_error("[Daemon]\nAudit=Summary\n", 2, "off, summary or every");
+    expect_daemon_error("[Daemon]\nAudit=all, please\n", 2, "off, summary or every");
+    expect_daemon_error("[Daemon]\nAudit=off\nAudit=every\n", 3, "set twice");
+    expect_daemon_error("[Access]\nAudit=off\n", 2, "Audit= belongs in [Daemon]");
 }
 
 static void test_an_empty_value_resets(void **state)
@@ -134,6 +165,7 @@ static void test_admins_are_named(void **state)
     expect_daemon_error("[Access]\nAdmin=user:nobody-here\n", 2, "\"nobody-here\", which does not exist");
     expect_daemon_error("[Access]\nAdmin=user:broken\n", 2, "could not be looked up: Input/output error");
     expect_daemon_error("[Access]\nAdmin=root\n", 2, "user:NAME");
+    expect_daemon_error("[Access]\nAdmin=unit:deploy\n", 2, "Admin= has a unit: that does not end");
 }
 
 static void test_near_misses_are_named(void **state)
@@ -182,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_empty_file_gives_the_defaults),
         cmocka_unit_test(test_every_key_is_read),
+        cmocka_unit_test(test_audit_is_one_of_three_words),
         cmocka_unit_test(test_an_empty_value_resets),
         cmocka_unit_test(test_a_list_goes_on_after_a_reset),
         cmocka_unit_test(test_a_socket_path_is_never_cut),

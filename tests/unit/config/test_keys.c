@@ -96,6 +96,73 @@ static void test_an_optional_key_is_read_where_it_is(void **state)
     assert_false(secret_is_set(&profile.keys[KEY_API_SUBSCRIPTION]));
 }
 
+/* The second keys of each way to authenticate: taken where they are, missed by nobody where they are not. */
+static void test_second_keys_are_optional(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *provider;
+        bool has_secret, has_subscription;
+    } cases[] = {
+        {VIPPS,                                 true,  true },
+        {VIPPS_OAUTH,                           true,  false},
+        {OAUTH2,                                true,  false},
+        {OAUTH2 "\nClientAuth=post",            true,  false},
+        {OAUTH2 "\nClientAuth=private-key-jwt", false, false},
+    };
+    sandbox_write(&box, "creds/shop.client-secret", 0400, "a");
+    sandbox_write(&box, "creds/shop.subscription-key", 0400, "b");
+    sandbox_write(&box, "creds/shop.signing-key", 0400, PEM_KEY);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(load(cases[i].provider, "", true), 0);
+        assert_int_equal(problems.n_items, 0);
+        assert_false(profile_settings_has_next_secret(&profile) || profile_settings_has_secondary(&profile));
+    }
+    sandbox_write(&box, "creds/shop.next-client-secret", 0400, "c");
+    sandbox_write(&box, "creds/shop.secondary-subscription-key", 0400, "d\n");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(load(cases[i].provider, "", true), 0);
+        assert_string_equal(secret_peek(&profile.keys[KEY_NEXT_CLIENT_SECRET]),
+                            cases[i].has_secret ? "c" : "");
+        assert_string_equal(secret_peek(&profile.keys[KEY_SECONDARY_SUBSCRIPTION]),
+                            cases[i].has_subscription ? "d" : "");
+    }
+}
+
+/* Named, they must be there and be fit. */
+static void test_second_keys_that_are_named_must_be_there(void **state)
+{
+    (void) state;
+    sandbox_write(&box, "a", 0600, "a");
+    sandbox_write(&box, "b", 0600, "b");
+    sandbox_write(&box, "empty", 0600, "\n");
+    sandbox_write(&box, "open", 0644, "c");
+    static const char keys[] = "ClientSecretFile=@/a\nSubscriptionKeyFile=@/b\n";
+    char text[256];
+    static const struct {
+        const char *line, *place, *words;
+    } cases[] = {
+        {"NextClientSecretFile=@/absent\n",         "shop.conf:10",
+         "leave NextClientSecretFile= out and pass the credential shop.next-client-secret"                },
+        {"SecondarySubscriptionKeyFile=@/absent\n", "shop.conf:10",
+         "leave SecondarySubscriptionKeyFile= out and pass the credential shop.secondary-subscription-key"},
+        {"NextClientSecretFile=@/empty\n",          "shop.conf:10", "empty"                               },
+        {"SecondarySubscriptionKeyFile=@/open\n",   "shop.conf:10", "open to every user"                  },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        (void) snprintf(text, sizeof(text), "%s%s", keys, cases[i].line);
+        assert_int_equal(load(VIPPS, text, true), -EINVAL);
+        assert_int_equal(problems.n_errors, 1);
+        assert_true(has_error(&problems, cases[i].place, cases[i].words));
+    }
+    /* An inline one was reported before, and the credential does not make up for it. */
+    sandbox_write(&box, "creds/shop.next-client-secret", 0400, "c");
+    (void) snprintf(text, sizeof(text), "%sNextClientSecret=hunter2\n", keys);
+    assert_int_equal(load(VIPPS, text, true), -EINVAL);
+    assert_int_equal(problems.n_errors, 1);
+    assert_true(fixture_never_says(&problems, "hunter2"));
+}
+
 static void test_a_missing_key_names_both_places(void **state)
 {
     (void) state;
@@ -201,11 +268,61 @@ static void test_odd_keys_are_warnings(void **state)
     assert_true(has_warning(&problems, "shop.conf", "same as the subscription key"));
 }
 
+/* Each pair of keys that should differ: the files they are read from, and what is said when they do not. */
+static void test_keys_that_are_the_same_are_warnings(void **state)
+{
+    (void) state;
+    static const char keys[] = "ClientSecretFile=@/0\nNextClientSecretFile=@/1\nSubscriptionKeyFile=@/2\n"
+                               "SecondarySubscriptionKeyFile=@/3\nAPISubscriptionKeyFile=@/4\n";
+    static const struct {
+        const char *a, *b, *words;
+    } pairs[] = {
+        {"0", "2", "the client secret is the same as the subscription key: are they mixed up?"             },
+        {"0", "3", "the client secret is the same as the secondary subscription key: are they mixed up?"   },
+        {"0", "4", "the client secret is the same as the API subscription key: are they mixed up?"         },
+        {"1", "2", "the next client secret is the same as the subscription key: are they mixed up?"        },
+        {"1", "3",
+         "the next client secret is the same as the secondary subscription key: are they mixed up?"        },
+        {"1", "4", "the next client secret is the same as the API subscription key: are they mixed up?"    },
+        {"1", "0", "the next client secret is the same as the client secret: it is of no use so"           },
+        {"3", "2", "the secondary subscription key is the same as the subscription key: it is of no use so"},
+    };
+    static const char *const names[] = {"0", "1", "2", "3", "4"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(names); k++)
+            sandbox_write(&box, names[k], 0600, names[k]);
+        assert_int_equal(load(VIPPS, keys, false), 0);
+        assert_int_equal(problems.n_items, 0);
+        sandbox_write(&box, pairs[i].a, 0600, "hunter2");
+        sandbox_write(&box, pairs[i].b, 0600, "hunter2");
+        assert_int_equal(load(VIPPS, keys, false), 0);
+        assert_int_equal(problems.n_items, 1);
+        assert_true(has_warning(&problems, "shop.conf", pairs[i].words));
+        assert_true(fixture_never_says(&problems, "hunter2"));
+    }
+    /* An API key that does not differ is what a new key set has. */
+    sandbox_write(&box, "1", 0600, "1");
+    sandbox_write(&box, "2", 0600, "2");
+    sandbox_write(&box, "3", 0600, "3");
+    sandbox_write(&box, "4", 0600, "2");
+    assert_int_equal(load(VIPPS, keys, false), 0);
+    assert_int_equal(problems.n_items, 0);
+    sandbox_write(&box, "1", 0600, "me");
+    sandbox_write(&box, "3", 0600, "fb492b5e-7907-4d83-ba20-c7fb60ca35de");
+    assert_int_equal(load(VIPPS, keys, false), 0);
+    assert_true(has_warning(&problems, "shop.conf", "the next client secret is the same as ClientID="));
+    assert_true(has_warning(&problems, "shop.conf", "the secondary subscription key looks like a client id"));
+    assert_int_equal(problems.n_items, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_files_come_first_and_credentials_second, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_optional_key_is_read_where_it_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_second_keys_are_optional, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_second_keys_that_are_named_must_be_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_missing_key_names_both_places, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_key_is_one_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_refused_line_is_reported_once, set_up, tear_down),
@@ -213,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tls_keys_come_with_their_certificate, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_authorities_are_looked_at, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_odd_keys_are_warnings, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_keys_that_are_the_same_are_warnings, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,34 +9,7 @@
 
 #include <cmocka.h>
 
-#include "config_fixture.h"
-
-/* Five lines; what a test adds begins at line 6. */
-#define VIPPS       "[Profile]\nProvider=vipps\nEnvironment=test\n[Keys]\nClientID=abc\n"
-#define VIPPS_LINES 5
-#define OAUTH2      "[Profile]\nProvider=oauth2\nTokenURL=https://issuer.example/t\n[Keys]\nClientID=abc\n"
-
-struct parsed {
-    struct profile_settings s;
-    struct profile_notes notes;
-    struct problems problems;
-};
-
-static void parsed_done(struct parsed *p)
-{
-    profile_settings_done(&p->s);
-    problems_done(&p->problems);
-}
-
-static struct parsed parse(const char *text, int expected)
-{
-    struct parsed p = {0};
-    int r = fixture_parse_profile(text, &p.problems, &p.s, &p.notes);
-    if (r != expected)
-        (void) has_error(&p.problems, "", "");
-    assert_int_equal(r, expected);
-    return p;
-}
+#include "parsed_profile.h"
 
 static void assert_token_url(const char *text, const char *url)
 {
@@ -51,13 +24,15 @@ static void test_a_vipps_profile(void **state)
                                                    "Description=Nettbutikk p\xc3\xa5 hj\xc3\xb8rnet\n"
                                                    "Provider=vipps\n"
                                                    "Environment=production\n"
-                                                   "Preload=yes\n"
+                                                   "Preload=no\n"
                                                    "CAFile=/etc/ca.pem\n"
                                                    "[Keys]\n"
                                                    "ClientID=fb492b5e-7907-4d83-ba20-c7fb60ca35de\n"
                                                    "ClientSecretFile=/k/secret\n"
                                                    "SubscriptionKeyFile=/k/sub\n"
                                                    "APISubscriptionKeyFile=/k/api\n"
+                                                   "NextClientSecretFile=/k/next\n"
+                                                   "SecondarySubscriptionKeyFile=/k/second\n"
                                                    "[Headers]\n"
                                                    "Merchant-Serial-Number=123456\n"
                                                    "Vipps-System-Name=acme\n"
@@ -82,6 +57,11 @@ static void test_a_vipps_profile(void **state)
     assert_string_equal(p.s.key_files[KEY_CLIENT_SECRET], "/k/secret");
     assert_string_equal(p.s.key_files[KEY_SUBSCRIPTION], "/k/sub");
     assert_string_equal(p.s.key_files[KEY_API_SUBSCRIPTION], "/k/api");
+    assert_string_equal(p.s.key_files[KEY_NEXT_CLIENT_SECRET], "/k/next");
+    assert_string_equal(p.s.key_files[KEY_SECONDARY_SUBSCRIPTION], "/k/second");
+    assert_int_equal(p.notes.key_lines[KEY_NEXT_CLIENT_SECRET], 12);
+    assert_int_equal(p.notes.key_lines[KEY_SECONDARY_SUBSCRIPTION], 13);
+    assert_false(p.s.is_preloaded);
     assert_null(p.s.key_files[KEY_TLS]);
     assert_int_equal(p.s.n_headers, 2);
     assert_string_equal(p.s.headers[1].name, "Vipps-System-Name");
@@ -208,6 +188,12 @@ static void test_a_key_of_another_provider_is_not_ignored(void **state)
     expect_profile_error(OAUTH2 "[Profile]\nSigningAlgorithm=RS256\n", 7, "only for private-key-jwt");
     expect_profile_error(OAUTH2 "ClientSecretFile=/x\n[Profile]\nClientAuth=private-key-jwt\n", 6,
                          "only for basic or post");
+    expect_profile_error(OAUTH2 "SecondarySubscriptionKeyFile=/x\n", 6, "only for vipps");
+    expect_profile_error("[Profile]\nProvider=vipps-oauth\nEnvironment=test\n[Keys]\nClientID=a\n"
+                         "NextClientSecretFile=/x\nSecondarySubscriptionKeyFile=/x\n",
+                         7, "only for vipps");
+    expect_profile_error(OAUTH2 "NextClientSecretFile=/x\n[Profile]\nClientAuth=private-key-jwt\n", 6,
+                         "only for basic or post");
 }
 
 static void test_tls_authentication(void **state)
@@ -233,6 +219,8 @@ static void test_a_secret_has_no_place_here(void **state)
         "[Headers]\nClientSecret=hunter2\n",
         "[Headers]\nclient_secret=hunter2\n",
         "[Keys]\nSigningKey=hunter2\n",
+        "[Keys]\nNextClientSecret=hunter2\n",
+        "[Profile]\nsecondarysubscriptionkey=hunter2\n",
         "[Headers]\nAuthorization=hunter2\n",
         "[Keys]\nClientSecretFile=hunter2\n",
         "[Keys]\nhunter2\n",
@@ -254,6 +242,9 @@ static void test_a_secret_has_no_place_here(void **state)
     expect_profile_error(VIPPS "ClientSecret=hunter2\n", 6,
                          "ClientSecretFile=, or pass it as the credential");
     expect_profile_error(VIPPS "ClientSecret=\n", 6, "ClientSecretFile=");
+    expect_profile_error(VIPPS "NextClientSecret=hunter2\n", 6,
+                         "NextClientSecretFile=, or pass it as the credential NAME.next-client-secret");
+    expect_profile_error(VIPPS "SecondarySubscriptionKey=hunter2\n", 6, "NAME.secondary-subscription-key");
     _cleanup_(parsed_done) struct parsed p = parse(VIPPS "TLSKey=x\nClientSecretFile=x\n", -EINVAL);
     assert_true(p.notes.is_key_refused[KEY_TLS]);
     assert_true(p.notes.is_key_refused[KEY_CLIENT_SECRET]);
@@ -266,16 +257,18 @@ static void test_unknown_keys_and_what_was_meant(void **state)
     expect_profile_error(VIPPS "[Refresh]\nTimout=3s\n", 7, "did you mean Timeout=?");
     expect_profile_error(VIPPS "[Profile]\nClientSecretFile=/x\n", 7, "belongs in [Keys], not in [Profile]");
     expect_profile_error(VIPPS "[Acess]\nAllow=any\n", 6, "unknown section [Acess]; did you mean [Access]?");
-    expect_profile_error(VIPPS "[Profile]\nIdleAfter=1h\n", 7, "unknown key IdleAfter=");
-    expect_profile_error(VIPPS "[Profile]\nPreload=no\n", 7, "Preload=no is not supported by this version");
-    expect_profile_error(VIPPS "[Profile]\nPreload=maybe\n", 7, "Preload= must be yes");
+    expect_profile_error(VIPPS "[Profile]\nIdle=1h\n", 7, "unknown key Idle=");
+    expect_profile_error(VIPPS "[Keys]\nSecondSubscriptionKeyFile=/x\n", 7,
+                         "did you mean SecondarySubscriptionKeyFile=?");
     expect_profile_error(VIPPS "ClientID=again\n", 6, "set twice; first in line 5");
 }
 
 static void test_access_rules(void **state)
 {
     (void) state;
-    expect_profile_error(VIPPS "[Access]\nAllow=unit:shop.service\n", 7, "does not support");
+    expect_profile_error(VIPPS "[Access]\nAllow=unit:shop\n", 7, "write unit:NAME.service");
+    expect_profile_error(VIPPS "[Access]\nAllow=unit:\n", 7, "Allow= has a unit: without a name");
+    expect_profile_error(VIPPS "[Access]\nAllow=unit:system.slice/shop.service\n", 7, "slash");
     expect_profile_error(VIPPS "[Access]\nAllow=user:\n", 7, "without a name");
     expect_profile_error(VIPPS "[Access]\nAllow=user:4294967295\n", 7, "cannot be one");
     expect_profile_error(VIPPS "[Access]\nAllow=user:007\n", 7, "cannot be one");
@@ -287,32 +280,19 @@ static void test_access_rules(void **state)
         parse(VIPPS "[Access]\nAllow=any\nAllow=\nAllow=user:1 \t user:2\n", 0);
     assert_int_equal(p.s.allow.n_rules, 2);
     assert_int_equal(p.s.allow.rules[0].id, 1);
+    _cleanup_(parsed_done) struct parsed u =
+        parse(VIPPS "[Access]\nAllow=unit:shop-*.service user:1\nAllow=unit:a\\x2db.scope\n", 0);
+    assert_int_equal(u.s.allow.n_rules, 3);
+    assert_int_equal(u.s.allow.rules[0].kind, ACCESS_UNIT);
+    assert_string_equal(u.s.allow.rules[0].text, "unit:shop-*.service");
+    assert_ptr_equal(u.s.allow.rules[0].unit, u.s.allow.rules[0].text + strlen("unit:"));
+    assert_string_equal(u.s.allow.rules[2].unit, "a\\x2db.scope");
     /* Emptied for good: nobody, not anybody. */
     _cleanup_(parsed_done) struct parsed q = parse(VIPPS "[Access]\nAllow=any\nAllow=\n", 0);
     assert_int_equal(q.s.allow.n_rules, 0);
     assert_true(has_warning(&q.problems, "shop.conf", "nobody may use"));
     _cleanup_(parsed_done) struct parsed bad = parse(VIPPS "[Access]\nAllow=user:1 user:x\n", -EINVAL);
     assert_false(bad.notes.is_access_known);
-}
-
-static void test_times_stay_within_reason(void **state)
-{
-    (void) state;
-    expect_profile_error(VIPPS "[Refresh]\nAt=0%\n", 7, "from 1% to 95%");
-    expect_profile_error(VIPPS "[Refresh]\nAt=96%\n", 7, "from 1% to 95%");
-    expect_profile_error(VIPPS "[Refresh]\nAt=50\n", 7, "a whole percentage");
-    expect_profile_error(VIPPS "[Refresh]\nAt=20%\nJitter=20%\n", 8,
-                         "Jitter= (20%) must be less than At= (20%)");
-    expect_profile_error(VIPPS "[Refresh]\nAt=10%\n", 7, "Jitter= is at its default, set it too");
-    expect_profile_error(VIPPS "[Refresh]\nRetryMin=99ms\n", 7, "from 100ms to 1h");
-    expect_profile_error(VIPPS "[Refresh]\nRetryMax=61min\n", 7, "from 100ms to 1h");
-    expect_profile_error(VIPPS "[Refresh]\nRetryMin=5s\nRetryMax=4s\n", 8, "RetryMax= (4s) must not be less");
-    expect_profile_error(VIPPS "[Refresh]\nRetryMin=2min\n", 7, "RetryMax= is at its default");
-    expect_profile_error(VIPPS "[Refresh]\nTimeout=0\n", 7, "from 1s to 10min");
-    expect_profile_error(VIPPS "[Refresh]\nTimeout=infinity\n", 7, "from 1s to 10min");
-    _cleanup_(parsed_done) struct parsed p =
-        parse(VIPPS "[Refresh]\nAt=95%\nJitter=94%\nRetryMin=1h\nRetryMax=1h\n", 0);
-    assert_int_equal(p.s.refresh.jitter_percent, 94);
 }
 
 static void test_headers(void **state)
@@ -435,7 +415,6 @@ int main(void)
         cmocka_unit_test(test_a_secret_has_no_place_here),
         cmocka_unit_test(test_unknown_keys_and_what_was_meant),
         cmocka_unit_test(test_access_rules),
-        cmocka_unit_test(test_times_stay_within_reason),
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_there_are_at_most_twenty_headers),
         cmocka_unit_test(test_other_bad_values),

@@ -33,6 +33,15 @@
                              .retry_max_for = 60 * USEC_PER_SEC,                                             \
                              .timeout_for = 15 * USEC_PER_SEC})
 
+/* Settings of a profile with that, which is fetched at start. */
+#define EXACT_SETTINGS .refresh = EXACT_POLICY, .is_preloaded = true, .idle_after_for = USEC_PER_HOUR
+
+static inline void set_key(struct profile_settings *s, enum key_kind kind, const char *text)
+{
+    secret_done(&s->keys[kind]);
+    assert_int_equal(secret_set(&s->keys[kind], text, strlen(text)), 0);
+}
+
 static inline struct token make_token(const char *text, usec_t sent_at, usec_t lifetime_for)
 {
     struct token t = {.sent_at = sent_at, .lifetime_for = lifetime_for, .expires_at = sent_at + lifetime_for};
@@ -55,3 +64,9 @@ static inline struct token make_token(const char *text, usec_t sent_at, usec_t l
                       .http_status = 429,                                                                    \
                       .retry_after_for = (seconds) *USEC_PER_SEC,                                            \
                       .message = "429"})
+#define BLAMES_SUBSCRIPTION                                                                                  \
+    ((struct failure){.class = FAILURE_PERMANENT,                                                            \
+                      .reason = REASON_SUBSCRIPTION_KEY,                                                     \
+                      .http_status = 401,                                                                    \
+                      .message = "401"})
+#define BLAMES_SECRET WRONG_KEYS

@@ -76,6 +76,60 @@ static void one_rule_of_several_is_enough(void **state _unused_)
     assert_false(ADMITS(list, root));
 }
 
+static void a_unit_rule_names_units(void **state _unused_)
+{
+    static const struct {
+        const char *pattern, *unit;
+        bool is_named;
+    } pairs[] = {
+        {"shop.service",    "shop.service",    true },
+        {"shop.service",    "shop2.service",   false},
+        {"shop.service",    "xshop.service",   false},
+        {"shop-*.service",  "shop-a.service",  true },
+        {"shop-*.service",  "shop.service",    false},
+        {"shop@*.service",  "shop@1.service",  true },
+        {"sh[oa]p.service", "shap.service",    true },
+        {"sh[!o]p.service", "shop.service",    false},
+ /* A backslash is one: unit names have them. */
+        {"a\\x2db.service", "a\\x2db.service", true },
+        {"a\\x2d*.service", "a\\x2db.service", true },
+        {"a\\x2db.service", "ax2db.service",   false},
+        {"a*.service",      "a\\x2db.service", true },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        const struct access_list list = LIST({.kind = ACCESS_UNIT, .unit = pairs[i].pattern});
+        const struct peer peer = {.uid = 0, .unit = pairs[i].unit};
+        if (ADMITS(list, peer) != pairs[i].is_named)
+            fail_msg("%s, %s", pairs[i].pattern, pairs[i].unit);
+    }
+    /* Who is in none, or nobody knows in which. */
+    const struct access_list all = LIST({.kind = ACCESS_UNIT, .unit = "*"});
+    assert_false(ADMITS(all, root));
+}
+
+static void users_are_of_classes(void **state _unused_)
+{
+    static const struct {
+        uint32_t uid;
+        const char *name;
+    } samples[] = {
+        {0,          "root"   },
+        {1,          "system" },
+        {999,        "system" },
+        {1000,       "user"   },
+        {61183,      "user"   },
+        {61184,      "dynamic"},
+        {65519,      "dynamic"},
+        {65520,      "user"   },
+        {65534,      "user"   },
+        {4294967294, "user"   },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
+        assert_string_equal(uid_class_name(uid_class_of(samples[i].uid)), samples[i].name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +139,8 @@ int main(void)
         cmocka_unit_test(a_group_rule_names_primary_and_supplementary_members),
         cmocka_unit_test(only_the_groups_counted_count),
         cmocka_unit_test(one_rule_of_several_is_enough),
+        cmocka_unit_test(a_unit_rule_names_units),
+        cmocka_unit_test(users_are_of_classes),
     };
     return cmocka_run_group_tests_name("access", tests, NULL, NULL);
 }

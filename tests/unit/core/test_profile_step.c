@@ -4,81 +4,9 @@
  * that is missing fails, so a new state or event cannot be forgotten.
  *
  * The moments: a token of an hour is asked for at T0, and there a second later; refreshing it is due at 1800
- * s; it is no longer handed out by default behind 3570 s. Each setup below arrives at its state by real
- * events.
+ * s; it is no longer handed out by default behind 3570 s.
  */
-#include "fixtures.h"
-
-#define LIFE     SEC(3600)
-#define UNUSABLE (SEC(3570) + 1)
-#define NEVER    USEC_INFINITY
-
-static char shop[] = "shop";
-static const struct profile_settings settings = {.name = shop, .refresh = EXACT_POLICY};
-
-/* ---- setups ---- */
-
-static struct actions step(struct profile *p, enum event_kind kind, usec_t at)
-{
-    return profile_step(p, &(struct event){.kind = kind}, T0 + at);
-}
-
-static struct actions step_token(struct profile *p, usec_t sent_at, usec_t at)
-{
-    _cleanup_(token_done) struct token t = make_token("token", T0 + sent_at, LIFE);
-    return profile_step(p, &(struct event){.kind = EVENT_TOKEN, .token = &t}, T0 + at);
-}
-
-/* The second half of the first window: a retry in 2 s. */
-static struct actions step_failure(struct profile *p, struct failure f, usec_t at)
-{
-    return profile_step(p, &(struct event){.kind = EVENT_FAILURE, .failure = &f, .random = SEC(1)}, T0 + at);
-}
-
-/* Brings a profile into the state; returns the moment (from T0) at which the cell's event comes. */
-static usec_t set_up(struct profile *p, enum profile_state state)
-{
-    profile_init(p, &settings);
-    switch (state) {
-    case PROFILE_EMPTY:
-        return 0;
-    case PROFILE_FETCHING:
-        step(p, EVENT_START, 0);
-        return SEC(1);
-    case PROFILE_FRESH:
-        step(p, EVENT_START, 0);
-        step_token(p, 0, SEC(1));
-        return SEC(100);
-    case PROFILE_REFRESHING:
-        set_up(p, PROFILE_FRESH);
-        step(p, EVENT_DEADLINE, SEC(1800));
-        return SEC(1801);
-    case PROFILE_STALE:
-        set_up(p, PROFILE_REFRESHING);
-        step_failure(p, UNAVAILABLE, SEC(1801));
-        return SEC(1802);
-    case PROFILE_STALE_RETRYING:
-        set_up(p, PROFILE_STALE);
-        step(p, EVENT_DEADLINE, SEC(1803));
-        return SEC(1804);
-    case PROFILE_FAILED:
-        set_up(p, PROFILE_FETCHING);
-        step_failure(p, UNAVAILABLE, SEC(1));
-        return SEC(2);
-    case PROFILE_FAILED_RETRYING:
-        set_up(p, PROFILE_FAILED);
-        step(p, EVENT_DEADLINE, SEC(3));
-        return SEC(4);
-    case PROFILE_UNUSABLE:
-        profile_init_unusable(
-            p, &(struct unusable_profile){.name = shop, .message = "shop.conf:3: no ClientSecretFile="}, T0);
-        return SEC(1);
-    case N_PROFILE_STATES:
-        break;
-    }
-    fail();
-    return 0;
-}
+#include "states.h"
 
 /* ---- the table ---- */
 
@@ -97,80 +25,109 @@ struct cell {
         true, fetch, ended, VERDICT_##verdict, NOTE_##note, PROFILE_##next, wake                             \
     }
 
-/* TOKEN: sent a second before, an hour long. FAILURE: a 503, retried after RetryMin. REQUEST: no min_ttl. */
+/* TOKEN: sent a second before, an hour long. FAILURE: a 503, retried after RetryMin. REQUEST: no min_ttl.
+ * REJECTED: the first report. SETTINGS: the same ones (test_profile_settings.c has the changes). */
 /* clang-format off */
 static const struct cell cells[N_PROFILE_STATES][N_EVENT_KINDS] = {
     [PROFILE_EMPTY] = {
         [EVENT_START]    = CELL(true,  false, NONE,    NONE,           FETCHING,        NEVER),
         [EVENT_REQUEST]  = CELL(true,  false, WAIT,    NONE,           FETCHING,        NEVER),
         [EVENT_DEADLINE] = CELL(true,  false, NONE,    NONE,           FETCHING,        NEVER),
-        [EVENT_REFRESH]  = CELL(true,  false, NONE,    NONE,           FETCHING,        NEVER),
+        [EVENT_REFRESH]  = CELL(true,  false, WAIT,    NONE,           FETCHING,        NEVER),
+        [EVENT_REJECTED] = CELL(true,  false, WAIT,    NONE,           FETCHING,        NEVER),
         [EVENT_TOKEN]    = CELL(false, false, NONE,    NONE,           EMPTY,           NEVER),
         [EVENT_FAILURE]  = CELL(false, false, NONE,    NONE,           EMPTY,           NEVER),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           EMPTY,           NEVER),
     },
     [PROFILE_FETCHING] = {
         [EVENT_START]    = CELL(false, false, NONE,    NONE,           FETCHING,        NEVER),
         [EVENT_REQUEST]  = CELL(false, false, WAIT,    NONE,           FETCHING,        NEVER),
         [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           FETCHING,        NEVER),
         [EVENT_REFRESH]  = CELL(false, false, WAIT,    NONE,           FETCHING,        NEVER),
+        [EVENT_REJECTED] = CELL(false, false, WAIT,    NONE,           FETCHING,        NEVER),
         [EVENT_TOKEN]    = CELL(false, true,  NONE,    FETCHED,        FRESH,           SEC(1800)),
         [EVENT_FAILURE]  = CELL(false, true,  NONE,    FAILED,         FAILED,          SEC(2)),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           FETCHING,        NEVER),
     },
     [PROFILE_FRESH] = {
         [EVENT_START]    = CELL(false, false, NONE,    NONE,           FRESH,           SEC(1800)),
         [EVENT_REQUEST]  = CELL(false, false, TOKEN,   NONE,           FRESH,           SEC(1800)),
         [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           FRESH,           SEC(1800)),
-        [EVENT_REFRESH]  = CELL(true,  false, NONE,    NONE,           REFRESHING,      UNUSABLE),
+        [EVENT_REFRESH]  = CELL(true,  false, WAIT,    NONE,           REFRESHING,      UNUSABLE),
+        [EVENT_REJECTED] = CELL(true,  false, WAIT,    NONE,           REFRESHING,      UNUSABLE),
         [EVENT_TOKEN]    = CELL(false, false, NONE,    NONE,           FRESH,           SEC(1800)),
         [EVENT_FAILURE]  = CELL(false, false, NONE,    NONE,           FRESH,           SEC(1800)),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           FRESH,           SEC(1800)),
     },
     [PROFILE_REFRESHING] = {
         [EVENT_START]    = CELL(false, false, NONE,    NONE,           REFRESHING,      UNUSABLE),
         [EVENT_REQUEST]  = CELL(false, false, TOKEN,   NONE,           REFRESHING,      UNUSABLE),
         [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           REFRESHING,      UNUSABLE),
         [EVENT_REFRESH]  = CELL(false, false, WAIT,    NONE,           REFRESHING,      UNUSABLE),
+        [EVENT_REJECTED] = CELL(false, false, WAIT,    NONE,           REFRESHING,      UNUSABLE),
         [EVENT_TOKEN]    = CELL(false, true,  NONE,    FETCHED,        FRESH,           SEC(3600)),
         [EVENT_FAILURE]  = CELL(false, true,  NONE,    REFRESH_FAILED, STALE,           SEC(1802)),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           REFRESHING,      UNUSABLE),
     },
     [PROFILE_STALE] = {
         [EVENT_START]    = CELL(false, false, NONE,    NONE,           STALE,           SEC(1803)),
         [EVENT_REQUEST]  = CELL(false, false, TOKEN,   NONE,           STALE,           SEC(1803)),
         [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           STALE,           SEC(1803)),
-        [EVENT_REFRESH]  = CELL(true,  false, NONE,    NONE,           STALE_RETRYING,  UNUSABLE),
+        [EVENT_REFRESH]  = CELL(true,  false, WAIT,    NONE,           STALE_RETRYING,  UNUSABLE),
+        [EVENT_REJECTED] = CELL(false, false, WAIT,    NONE,           STALE,           SEC(1803)),
         [EVENT_TOKEN]    = CELL(false, false, NONE,    NONE,           STALE,           SEC(1803)),
         [EVENT_FAILURE]  = CELL(false, false, NONE,    NONE,           STALE,           SEC(1803)),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           STALE,           SEC(1803)),
     },
     [PROFILE_STALE_RETRYING] = {
         [EVENT_START]    = CELL(false, false, NONE,    NONE,           STALE_RETRYING,  UNUSABLE),
         [EVENT_REQUEST]  = CELL(false, false, TOKEN,   NONE,           STALE_RETRYING,  UNUSABLE),
         [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           STALE_RETRYING,  UNUSABLE),
         [EVENT_REFRESH]  = CELL(false, false, WAIT,    NONE,           STALE_RETRYING,  UNUSABLE),
+        [EVENT_REJECTED] = CELL(false, false, WAIT,    NONE,           STALE_RETRYING,  UNUSABLE),
         [EVENT_TOKEN]    = CELL(false, true,  NONE,    RECOVERED,      FRESH,           SEC(3603)),
         [EVENT_FAILURE]  = CELL(false, true,  NONE,    REFRESH_FAILED, STALE,           SEC(1805)),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           STALE_RETRYING,  UNUSABLE),
     },
     [PROFILE_FAILED] = {
         [EVENT_START]    = CELL(false, false, NONE,    NONE,           FAILED,          SEC(3)),
         [EVENT_REQUEST]  = CELL(false, false, WAIT,    NONE,           FAILED,          SEC(3)),
         [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           FAILED,          SEC(3)),
-        [EVENT_REFRESH]  = CELL(true,  false, NONE,    NONE,           FAILED_RETRYING, NEVER),
+        [EVENT_REFRESH]  = CELL(true,  false, WAIT,    NONE,           FAILED_RETRYING, NEVER),
+        [EVENT_REJECTED] = CELL(false, false, WAIT,    NONE,           FAILED,          SEC(3)),
         [EVENT_TOKEN]    = CELL(false, false, NONE,    NONE,           FAILED,          SEC(3)),
         [EVENT_FAILURE]  = CELL(false, false, NONE,    NONE,           FAILED,          SEC(3)),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           FAILED,          SEC(3)),
     },
     [PROFILE_FAILED_RETRYING] = {
         [EVENT_START]    = CELL(false, false, NONE,    NONE,           FAILED_RETRYING, NEVER),
         [EVENT_REQUEST]  = CELL(false, false, WAIT,    NONE,           FAILED_RETRYING, NEVER),
         [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           FAILED_RETRYING, NEVER),
         [EVENT_REFRESH]  = CELL(false, false, WAIT,    NONE,           FAILED_RETRYING, NEVER),
+        [EVENT_REJECTED] = CELL(false, false, WAIT,    NONE,           FAILED_RETRYING, NEVER),
         [EVENT_TOKEN]    = CELL(false, true,  NONE,    RECOVERED,      FRESH,           SEC(1803)),
         [EVENT_FAILURE]  = CELL(false, true,  NONE,    FAILED,         FAILED,          SEC(5)),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           FAILED_RETRYING, NEVER),
+    },
+    [PROFILE_IDLE] = {
+        [EVENT_START]    = CELL(false, false, NONE,    NONE,           IDLE,            UNUSABLE),
+        [EVENT_REQUEST]  = CELL(true,  false, TOKEN,   NONE,           REFRESHING,      UNUSABLE),
+        [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           IDLE,            UNUSABLE),
+        [EVENT_REFRESH]  = CELL(true,  false, WAIT,    NONE,           REFRESHING,      UNUSABLE),
+        [EVENT_REJECTED] = CELL(true,  false, WAIT,    NONE,           REFRESHING,      UNUSABLE),
+        [EVENT_TOKEN]    = CELL(false, false, NONE,    NONE,           IDLE,            UNUSABLE),
+        [EVENT_FAILURE]  = CELL(false, false, NONE,    NONE,           IDLE,            UNUSABLE),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           IDLE,            UNUSABLE),
     },
     [PROFILE_UNUSABLE] = {
         [EVENT_START]    = CELL(false, false, NONE,    NONE,           UNUSABLE,        NEVER),
         [EVENT_REQUEST]  = CELL(false, false, REFUSED, NONE,           UNUSABLE,        NEVER),
         [EVENT_DEADLINE] = CELL(false, false, NONE,    NONE,           UNUSABLE,        NEVER),
         [EVENT_REFRESH]  = CELL(false, false, REFUSED, NONE,           UNUSABLE,        NEVER),
+        [EVENT_REJECTED] = CELL(false, false, REFUSED, NONE,           UNUSABLE,        NEVER),
         [EVENT_TOKEN]    = CELL(false, false, NONE,    NONE,           UNUSABLE,        NEVER),
         [EVENT_FAILURE]  = CELL(false, false, NONE,    NONE,           UNUSABLE,        NEVER),
+        [EVENT_SETTINGS] = CELL(false, false, NONE,    NONE,           UNUSABLE,        NEVER),
     },
 };
 /* clang-format on */
@@ -183,6 +140,7 @@ static void check_cell(enum profile_state state, enum event_kind kind)
     _cleanup_(token_done) struct token token = make_token("another", T0 + at - SEC(1), LIFE);
     struct failure failure = UNAVAILABLE;
     struct event event = {.kind = kind, .min_ttl_for = MIN_TTL_DEFAULT, .token = &token, .failure = &failure};
+    event.settings = p.settings;
     uint64_t generation = p.generation;
     unsigned n_failures = p.n_failures;
 
@@ -256,34 +214,40 @@ static void requests_with_a_min_ttl(void **state _unused_)
         bool fetch;
     } cases[] = {
   /* Nothing here yet: nobody knows how long the upstream's tokens live. */
-        {PROFILE_EMPTY,           SEC(0),    SEC(99999),    VERDICT_WAIT,     true },
-        {PROFILE_FETCHING,        SEC(1),    SEC(99999),    VERDICT_WAIT,     false},
-        {PROFILE_FRESH,           SEC(100),  0,             VERDICT_TOKEN,    false},
-        {PROFILE_FRESH,           SEC(100),  SEC(3500),     VERDICT_TOKEN,    false},
-        {PROFILE_FRESH,           SEC(100),  SEC(3500) + 1, VERDICT_WAIT,     true },
-        {PROFILE_FRESH,           SEC(100),  SEC(3599),     VERDICT_WAIT,     true },
-        {PROFILE_FRESH,           SEC(100),  SEC(3599) + 1, VERDICT_TOO_LONG, false},
-        {PROFILE_REFRESHING,      SEC(1801), SEC(1799),     VERDICT_TOKEN,    false},
-        {PROFILE_REFRESHING,      SEC(1801), SEC(1800),     VERDICT_WAIT,     false},
-        {PROFILE_REFRESHING,      SEC(1801), SEC(3600),     VERDICT_TOO_LONG, false},
+        {PROFILE_EMPTY,           SEC(0),    SEC(99999),      VERDICT_WAIT,     true },
+        {PROFILE_FETCHING,        SEC(1),    SEC(99999),      VERDICT_WAIT,     false},
+        {PROFILE_FRESH,           SEC(100),  0,               VERDICT_TOKEN,    false},
+        {PROFILE_FRESH,           SEC(100),  SEC(3500),       VERDICT_TOKEN,    false},
+        {PROFILE_FRESH,           SEC(100),  SEC(3500) + 1,   VERDICT_WAIT,     true },
+        {PROFILE_FRESH,           SEC(100),  SEC(3599),       VERDICT_WAIT,     true },
+        {PROFILE_FRESH,           SEC(100),  SEC(3599) + 1,   VERDICT_TOO_LONG, false},
+        {PROFILE_REFRESHING,      SEC(1801), SEC(1799),       VERDICT_TOKEN,    false},
+        {PROFILE_REFRESHING,      SEC(1801), SEC(1800),       VERDICT_WAIT,     false},
+        {PROFILE_REFRESHING,      SEC(1801), SEC(3600),       VERDICT_TOO_LONG, false},
  /* In the last 30 s only one who asks for little gets it. */
-        {PROFILE_REFRESHING,      SEC(3590), SEC(10),       VERDICT_TOKEN,    false},
-        {PROFILE_REFRESHING,      SEC(3590), SEC(11),       VERDICT_WAIT,     false},
-        {PROFILE_FRESH,           SEC(3590), SEC(10),       VERDICT_TOKEN,    false},
-        {PROFILE_FRESH,           SEC(3590), SEC(11),       VERDICT_WAIT,     true },
-        {PROFILE_FRESH,           SEC(3590), SEC(3600),     VERDICT_TOO_LONG, false},
-        {PROFILE_FRESH,           SEC(3600), 0,             VERDICT_WAIT,     true },
-        {PROFILE_STALE,           SEC(1802), SEC(1798),     VERDICT_TOKEN,    false},
-        {PROFILE_STALE,           SEC(1802), SEC(1799),     VERDICT_WAIT,     false},
-        {PROFILE_STALE,           SEC(1803), SEC(1799),     VERDICT_WAIT,     true },
-        {PROFILE_STALE,           SEC(1802), SEC(3600),     VERDICT_TOO_LONG, false},
-        {PROFILE_STALE_RETRYING,  SEC(1804), SEC(1796),     VERDICT_TOKEN,    false},
-        {PROFILE_STALE_RETRYING,  SEC(1804), SEC(1797),     VERDICT_WAIT,     false},
-        {PROFILE_STALE_RETRYING,  SEC(3590), 0,             VERDICT_TOKEN,    false},
-        {PROFILE_FAILED,          SEC(2),    0,             VERDICT_WAIT,     false},
-        {PROFILE_FAILED,          SEC(3),    0,             VERDICT_WAIT,     true },
-        {PROFILE_FAILED_RETRYING, SEC(4),    0,             VERDICT_WAIT,     false},
-        {PROFILE_UNUSABLE,        SEC(1),    0,             VERDICT_REFUSED,  false},
+        {PROFILE_REFRESHING,      SEC(3590), SEC(10),         VERDICT_TOKEN,    false},
+        {PROFILE_REFRESHING,      SEC(3590), SEC(11),         VERDICT_WAIT,     false},
+        {PROFILE_FRESH,           SEC(3590), SEC(10),         VERDICT_TOKEN,    false},
+        {PROFILE_FRESH,           SEC(3590), SEC(11),         VERDICT_WAIT,     true },
+        {PROFILE_FRESH,           SEC(3590), SEC(3600),       VERDICT_TOO_LONG, false},
+        {PROFILE_FRESH,           SEC(3600), 0,               VERDICT_WAIT,     true },
+        {PROFILE_STALE,           SEC(1802), SEC(1798),       VERDICT_TOKEN,    false},
+        {PROFILE_STALE,           SEC(1802), SEC(1799),       VERDICT_WAIT,     false},
+        {PROFILE_STALE,           SEC(1803), SEC(1799),       VERDICT_WAIT,     true },
+        {PROFILE_STALE,           SEC(1802), SEC(3600),       VERDICT_TOO_LONG, false},
+        {PROFILE_STALE_RETRYING,  SEC(1804), SEC(1796),       VERDICT_TOKEN,    false},
+        {PROFILE_STALE_RETRYING,  SEC(1804), SEC(1797),       VERDICT_WAIT,     false},
+        {PROFILE_STALE_RETRYING,  SEC(3590), 0,               VERDICT_TOKEN,    false},
+        {PROFILE_FAILED,          SEC(2),    0,               VERDICT_WAIT,     false},
+        {PROFILE_FAILED,          SEC(3),    0,               VERDICT_WAIT,     true },
+        {PROFILE_FAILED_RETRYING, SEC(4),    0,               VERDICT_WAIT,     false},
+ /* Whatever it asks for, an idle profile wakes. */
+        {PROFILE_IDLE,            SEC(1801), SEC(1799),       VERDICT_TOKEN,    true },
+        {PROFILE_IDLE,            SEC(1801), SEC(1800),       VERDICT_WAIT,     true },
+        {PROFILE_IDLE,            SEC(1801), SEC(3600),       VERDICT_TOO_LONG, true },
+        {PROFILE_IDLE,            SEC(3590), MIN_TTL_DEFAULT, VERDICT_WAIT,     true },
+        {PROFILE_IDLE,            SEC(3601), 0,               VERDICT_WAIT,     true },
+        {PROFILE_UNUSABLE,        SEC(1),    0,               VERDICT_REFUSED,  false},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -93,8 +93,7 @@ static void nobody_starves_behind_those_who_come_again(void **state _unused_)
     registry_init(&r, 1, 1);
     for (unsigned i = 0; i < 20; i++) {
         (void) snprintf(names[i], sizeof(names[i]), "p%02u", i);
-        s[i] =
-            (struct profile_settings){.name = names[i], .token_url = world_urls[0], .refresh = EXACT_POLICY};
+        s[i] = (struct profile_settings){.name = names[i], .token_url = world_urls[0], EXACT_SETTINGS};
         s[i].refresh.retry_max_for = SEC(2);
         assert_int_equal(registry_add(&r, &s[i]), 0);
     }
@@ -123,8 +122,7 @@ static void the_token_that_ends_first_is_refreshed_first(void **state _unused_)
 
     registry_init(&r, 1, 1);
     for (unsigned i = 0; i < 4; i++) {
-        s[i] =
-            (struct profile_settings){.name = names[i], .token_url = world_urls[0], .refresh = EXACT_POLICY};
+        s[i] = (struct profile_settings){.name = names[i], .token_url = world_urls[0], EXACT_SETTINGS};
         assert_int_equal(registry_add(&r, &s[i]), 0);
     }
     registry_start(&r, now);
@@ -143,7 +141,7 @@ static void the_token_that_ends_first_is_refreshed_first(void **state _unused_)
         assert_ptr_equal(e, r.entries[i]);
         registry_end_fetch(&r, e, NULL, &UNAVAILABLE, true, now + SEC(10));
     }
-    registry_stop(&r);
+    registry_stop(&r, now);
     registry_done(&r);
 }
 

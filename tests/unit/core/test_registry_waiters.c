@@ -305,7 +305,7 @@ static void stopping_answers_everybody(void **state _unused_)
     /* One who would wait for ever is answered all the same. */
     assert_int_equal(world_ask(&w, 2, &waiters[3], SEC(5), USEC_INFINITY), ANSWER_NONE);
     (void) world_pop_fetches(&w);
-    registry_stop(&w.r);
+    registry_stop(&w.r, w.now);
     expect_answers(&w, waiters, 4, ANSWER_STOPPING);
     assert_int_equal(w.r.n_waiters, 0);
     assert_int_equal(world_ask(&w, 0, &late, 0, SEC(10)), ANSWER_STOPPING);
@@ -319,7 +319,7 @@ static void stopping_answers_everybody(void **state _unused_)
     assert_int_equal(world_pop_fetches(&w), 0);
     assert_null(registry_pop_answer(&w.r));
     assert_true(registry_next_at(&w.r) == USEC_INFINITY);
-    registry_stop(&w.r);
+    registry_stop(&w.r, w.now);
 }
 
 static void profiles_do_not_answer_for_each_other(void **state _unused_)

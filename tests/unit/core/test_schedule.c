@@ -223,6 +223,56 @@ static void a_job_can_be_taken_back(void **state _unused_)
     schedule_done(&w.s);
 }
 
+/* An origin is there as long as somebody has it, and the limits follow. */
+static void origins_come_and_go(void **state _unused_)
+{
+    struct world w;
+    struct origin *again, *other;
+    size_t counts[N_ORIGINS];
+
+    world_init(&w, 4, 1);
+    assert_int_equal(schedule_get_origin(&w.s, "https://a.example/other", &again), 0);
+    assert_ptr_equal(again, w.jobs[0][0].origin);
+    assert_int_equal(again->n_users, 2);
+    assert_int_equal(schedule_get_origin(&w.s, "https://b.example", &other), 0);
+    world_add(&w, 0, 10);
+    pop_all(&w, counts);
+    assert_int_equal(counts[0], 2);
+    schedule_put_origin(&w.s, again);
+    assert_int_equal(w.s.n_origins, 2);
+    schedule_put_origin(&w.s, other);
+    assert_int_equal(w.s.n_origins, 1);
+    schedule_set_slots(&w.s, 4);
+    pop_all(&w, counts);
+    assert_int_equal(counts[0], 2);
+    /* Alone, and with more slots. */
+    schedule_set_slots(&w.s, 7);
+    pop_all(&w, counts);
+    assert_int_equal(counts[0], 3);
+    schedule_done(&w.s);
+}
+
+/* Fewer slots than are in flight: nothing starts until there is room again. */
+static void fewer_slots_let_none_start(void **state _unused_)
+{
+    struct world w;
+    size_t counts[N_ORIGINS];
+
+    world_init(&w, 4, 1);
+    world_add(&w, 0, 10);
+    pop_all(&w, counts);
+    assert_int_equal(counts[0], 4);
+    schedule_set_slots(&w.s, 1);
+    for (size_t i = 0; i < 4; i++) {
+        pop_all(&w, counts);
+        assert_int_equal(counts[0], 0);
+        schedule_end(&w.s, &w.jobs[0][i], true);
+    }
+    pop_all(&w, counts);
+    assert_int_equal(counts[0], 1);
+    schedule_done(&w.s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +285,8 @@ int main(void)
         cmocka_unit_test(few_slots_still_give_one_each),
         cmocka_unit_test(with_one_slot_everybody_still_gets_a_turn),
         cmocka_unit_test(a_job_can_be_taken_back),
+        cmocka_unit_test(origins_come_and_go),
+        cmocka_unit_test(fewer_slots_let_none_start),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -10,6 +10,8 @@ static void codes_go_there_and_back(void **state _unused_)
         assert_int_equal(stats_code_of(stats_code_status(i)), i);
     }
     assert_int_equal(stats_code_of(200), STATS_200);
+    assert_int_equal(stats_code_of(304), STATS_304);
+    assert_int_equal(stats_code_of(429), STATS_429);
     assert_int_equal(stats_code_of(418), STATS_500);
     assert_int_equal(stats_code_of(0), STATS_500);
 }

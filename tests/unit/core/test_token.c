@@ -81,6 +81,16 @@ static void each_reason_has_a_word_of_its_own(void **state _unused_)
     assert_string_equal(failure_reason_name(REASON_RATE_LIMITED), "rate-limited");
 }
 
+/* Each reason by itself: a new one must be thought about here. */
+static void only_words_about_a_key_blame_one(void **state _unused_)
+{
+    for (enum failure_reason i = 0; i < N_FAILURE_REASONS; i++) {
+        const struct failure f = {.reason = i};
+        assert_int_equal(failure_blames_secret(&f), i == REASON_INVALID_KEYS);
+        assert_int_equal(failure_blames_subscription_key(&f), i == REASON_SUBSCRIPTION_KEY);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -89,6 +99,7 @@ int main(void)
         cmocka_unit_test(moving_wipes_the_old_token),
         cmocka_unit_test(done_forgets_everything),
         cmocka_unit_test(each_reason_has_a_word_of_its_own),
+        cmocka_unit_test(only_words_about_a_key_blame_one),
     };
     return cmocka_run_group_tests_name("token", tests, NULL, NULL);
 }

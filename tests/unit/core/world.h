@@ -31,7 +31,7 @@ static inline void world_init(struct world *w, size_t n_slots)
     registry_init(&w->r, n_slots, 1);
     for (size_t i = 0; i < 3; i++) {
         w->settings[i] = (struct profile_settings){
-            .name = world_names[i], .token_url = world_urls[i == 2], .refresh = EXACT_POLICY};
+            .name = world_names[i], .token_url = world_urls[i == 2], EXACT_SETTINGS};
         assert_int_equal(registry_add(&w->r, &w->settings[i]), 0);
     }
     assert_int_equal(

@@ -93,7 +93,7 @@ int server_set_up(void **state _unused_)
     read_text = malloc(READ_SIZE);
     assert_non_null(read_text);
     assert_int_equal(sd_event_new(&event), 0);
-    server_restart(8, 8);
+    server_restart(16, 8);
     return 0;
 }
 

@@ -41,7 +41,7 @@ struct fake_api {
 extern struct fake_api api;
 extern struct server *server;
 
-/* For cmocka: a server that lets in 8 connections, 8 of one user. */
+/* For cmocka: a server that lets in 16 connections, 8 of one user. */
 int server_set_up(void **state);
 int server_tear_down(void **state);
 

@@ -18,13 +18,20 @@
 
 static const struct grant_inputs inputs = {.wall_now = 1700000000 * USEC_PER_SEC};
 
-static struct http_request build(const struct profile_settings *s)
+static struct http_request build_with(const struct profile_settings *s, struct key_choice choice)
 {
+    struct grant_inputs in = inputs;
     struct http_request r;
     const char *problem = NULL;
-    assert_int_equal(grant_build(s, &inputs, &r, &problem), 0);
+    in.choice = choice;
+    assert_int_equal(grant_build(s, &in, &r, &problem), 0);
     assert_ptr_equal(r.url, s->token_url);
     return r;
+}
+
+static struct http_request build(const struct profile_settings *s)
+{
+    return build_with(s, (struct key_choice){0});
 }
 
 static void assert_headers(const struct http_request *r, const char *const *lines, size_t n_lines)
@@ -174,6 +181,83 @@ static void test_oauth2_private_key_jwt(void **state)
     assert_int_equal(none.n_headers, 0);
 }
 
+static const struct key_choice choices[] = {
+    {.is_next_secret = false, .is_secondary_subscription = false},
+    {.is_next_secret = true,  .is_secondary_subscription = false},
+    {.is_next_secret = false, .is_secondary_subscription = true },
+    {.is_next_secret = true,  .is_secondary_subscription = true },
+};
+
+/* The keys of the choice are sent, and the others are nowhere in the request. */
+static void test_vipps_sends_the_keys_of_the_choice(void **state)
+{
+    _cleanup_(profile_settings_done) struct profile_settings s = fixture_vipps();
+    (void) state;
+
+    fixture_add_second_keys(&s);
+    for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
+        _cleanup_(http_request_done) struct http_request r = build_with(&s, choices[i]);
+        assert_int_equal(r.n_headers, 5);
+        assert_string_equal(secret_peek(&r.headers[3]), choices[i].is_next_secret
+                                                            ? "client_secret: " FIXTURE_NEXT_SECRET
+                                                            : "client_secret: " FIXTURE_SECRET);
+        assert_string_equal(secret_peek(&r.headers[4]),
+                            choices[i].is_secondary_subscription
+                                ? "Ocp-Apim-Subscription-Key: " FIXTURE_SECONDARY_KEY
+                                : "Ocp-Apim-Subscription-Key: " FIXTURE_SUBSCRIPTION_KEY);
+        assert_false(secret_is_set(&r.body));
+    }
+}
+
+/* base64 of "fb492b5e-7907-4d83-ba20-c7fb60ca35de:q0Zb7Rj4XwTnV2sLd9PfMA==", and of the halves encoded. */
+static void test_the_next_secret_goes_where_the_first_went(void **state)
+{
+    const struct key_choice next = {.is_next_secret = true};
+    _cleanup_(profile_settings_done) struct profile_settings v = fixture_vipps(), s = fixture_oauth2();
+    (void) state;
+
+    fixture_add_second_keys(&v);
+    v.provider = PROVIDER_VIPPS_OAUTH;
+    _cleanup_(http_request_done) struct http_request plain = build_with(&v, next);
+    assert_string_equal(
+        secret_peek(&plain.headers[2]),
+        "Authorization: Basic "
+        "ZmI0OTJiNWUtNzkwNy00ZDgzLWJhMjAtYzdmYjYwY2EzNWRlOnEwWmI3Umo0WHdUblYyc0xkOVBmTUE9PQ==");
+
+    fixture_set_key(&s, KEY_NEXT_CLIENT_SECRET, "n/x=t");
+    _cleanup_(http_request_done) struct http_request basic = build_with(&s, next);
+    assert_string_equal(secret_peek(&basic.headers[2]), "Authorization: Basic dGhlK2NsaWVudDpuJTJGeCUzRHQ=");
+    s.client_auth = CLIENT_AUTH_POST;
+    _cleanup_(http_request_done) struct http_request post = build_with(&s, next);
+    assert_string_equal(secret_peek(&post.body),
+                        "grant_type=client_credentials&client_id=the+client&client_secret=n%2Fx%3Dt");
+    _cleanup_(http_request_done) struct http_request first = build(&s);
+    assert_non_null(strstr(secret_peek(&first.body), "&client_secret=a%2Fb%2Bc%3Dd%3Ae"));
+}
+
+/* Sending the other one instead would prove nothing about the one that was chosen. */
+static void test_a_choice_of_a_key_that_is_not_there_is_refused(void **state)
+{
+    static const enum client_auth auths[] = {CLIENT_AUTH_BASIC, CLIENT_AUTH_POST, CLIENT_AUTH_PRIVATE_KEY_JWT,
+                                             CLIENT_AUTH_TLS};
+    static const enum provider providers[] = {PROVIDER_VIPPS, PROVIDER_VIPPS_OAUTH, PROVIDER_OAUTH2};
+    _cleanup_(profile_settings_done) struct profile_settings s = fixture_vipps();
+    (void) state;
+
+    for (size_t i = 0; i < 3 * ARRAY_SIZE(auths) * ARRAY_SIZE(providers); i++) {
+        struct grant_inputs in = inputs;
+        struct http_request r = {0};
+        const char *problem = NULL;
+        in.choice = choices[1 + i % 3];
+        s.client_auth = auths[i / 3 % ARRAY_SIZE(auths)];
+        s.provider = providers[i / 3 / ARRAY_SIZE(auths)];
+        assert_int_equal(grant_build(&s, &in, &r, &problem), -EBADMSG);
+        assert_string_equal(problem, in.choice.is_next_secret ? "the next client secret is missing"
+                                                              : "the secondary subscription key is missing");
+        assert_int_equal(r.n_headers, 0);
+    }
+}
+
 static void test_a_key_that_would_smuggle_a_header_is_refused(void **state)
 {
     static const char *const keys[] = {"key\nX-Evil: 1", "key\r", "key\x7f", "\x01"};
@@ -226,6 +310,9 @@ int main(void)
         cmocka_unit_test(test_oauth2_basic_is_form_encoded_first),
         cmocka_unit_test(test_oauth2_post_and_tls),
         cmocka_unit_test(test_oauth2_private_key_jwt),
+        cmocka_unit_test(test_vipps_sends_the_keys_of_the_choice),
+        cmocka_unit_test(test_the_next_secret_goes_where_the_first_went),
+        cmocka_unit_test(test_a_choice_of_a_key_that_is_not_there_is_refused),
         cmocka_unit_test(test_a_key_that_would_smuggle_a_header_is_refused),
         cmocka_unit_test(test_what_is_missing_or_too_much_is_said),
     };

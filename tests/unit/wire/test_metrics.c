@@ -32,6 +32,7 @@ static int set_up(void **state _unused_)
     tenant = fixture_oauth2();
     fixture_set(&tenant.name, "te-n.ant_1");
     shop.refresh = tenant.refresh = policy;
+    shop.is_preloaded = tenant.is_preloaded = true;
     server = (struct server_stats){0};
     out = BUFFER_INIT(TEXT_MAX);
     registry_init(&registry, 16, 1);
@@ -233,7 +234,7 @@ static void the_text_is_strictly_prometheus(void **state _unused_)
     for (size_t i = 0; i < N_FAILURE_REASONS; i++)
         entry_of("broken")->profile.stats.upstream_failed[i] = 7;
     assert_int_equal(read_all(write_metrics(show_all, NULL)), n);
-    assert_int_equal(n, 11);
+    assert_int_equal(n, 15);
     /* The families stay when there is nothing to show. */
     assert_int_equal(read_all(write_metrics(show_one, (char[]){"nobody"})), n);
 }
@@ -285,6 +286,8 @@ static void requests_are_counted_by_profile_and_code(void **state _unused_)
     server.api_requests[STATS_404] = 4;
     server.n_connections = 5;
     server.n_refused_connections = 6;
+    server.n_limited[UID_CLASS_USER][LIMIT_CONNECTIONS_PER_USER] = 4;
+    server.n_limited[UID_CLASS_DYNAMIC][LIMIT_CONNECTIONS_KEPT] = 2;
     (void) write_metrics(show_all, NULL);
     assert_has_line("bearerd_api_requests_total{profile=\"shop\",code=\"200\"} 12");
     assert_has_line("bearerd_api_requests_total{profile=\"\",code=\"404\"} 4");
@@ -292,6 +295,9 @@ static void requests_are_counted_by_profile_and_code(void **state _unused_)
     assert_has_line("bearerd_denied_total{profile=\"broken\"} 0");
     assert_has_line("bearerd_connections 5");
     assert_has_line("bearerd_connections_refused_total 6");
+    assert_has_line("bearerd_limited_total{class=\"user\",limit=\"connections-per-user\"} 4");
+    assert_has_line("bearerd_limited_total{class=\"dynamic\",limit=\"connections-kept\"} 2");
+    assert_has_line("bearerd_limited_total{class=\"root\",limit=\"connections\"} 0");
     assert_has_line("bearerd_waiters 0");
 }
 
@@ -323,12 +329,49 @@ static void the_histogram_is_cumulative(void **state _unused_)
     }
 }
 
+static void reports_and_reloads_are_counted_by_what_came_of_them(void **state _unused_)
+{
+    entry_of("shop")->profile.stats.reports = 3;
+    entry_of("shop")->profile.stats.reports_refused = 7;
+    server.n_reloads = 2;
+    server.n_reloads_refused = 1;
+    (void) write_metrics(show_all, NULL);
+    assert_has_line("bearerd_rejected_reports_total{profile=\"shop\",outcome=\"taken\"} 3");
+    assert_has_line("bearerd_rejected_reports_total{profile=\"shop\",outcome=\"refused\"} 7");
+    assert_has_line("bearerd_rejected_reports_total{profile=\"broken\",outcome=\"taken\"} 0");
+    assert_has_line("bearerd_reloads_total{outcome=\"reloaded\"} 2");
+    assert_has_line("bearerd_reloads_total{outcome=\"refused\"} 1");
+}
+
+/* For the alert "we live on the second key": exactly one sample for each kind that there is. */
+static void the_keys_in_use_are_shown_by_their_names(void **state _unused_)
+{
+    fixture_add_second_keys(&shop);
+    fetches_end();
+    (void) write_metrics(show_all, NULL);
+    assert_has_line("bearerd_key_in_use{profile=\"shop\",kind=\"client_secret\",key=\"current\"} 1");
+    assert_has_line("bearerd_key_in_use{profile=\"shop\",kind=\"subscription_key\",key=\"primary\"} 1");
+    assert_has_line("bearerd_key_in_use{profile=\"te-n.ant_1\",kind=\"client_secret\",key=\"current\"} 1");
+    assert_null(strstr(buffer_peek(&out), "{profile=\"te-n.ant_1\",kind=\"subscription_key\""));
+    assert_null(strstr(buffer_peek(&out), "key_in_use{profile=\"broken\""));
+    entry_of("shop")->profile.token_choice =
+        (struct key_choice){.is_next_secret = true, .is_secondary_subscription = true};
+    (void) write_metrics(show_all, NULL);
+    assert_has_line("bearerd_key_in_use{profile=\"shop\",kind=\"client_secret\",key=\"next\"} 1");
+    assert_has_line("bearerd_key_in_use{profile=\"shop\",kind=\"subscription_key\",key=\"secondary\"} 1");
+    assert_null(strstr(buffer_peek(&out), "key=\"primary\""));
+    /* By their names, and never by what they are. */
+    assert_null(strstr(buffer_peek(&out), FIXTURE_SECRET));
+    assert_null(strstr(buffer_peek(&out), FIXTURE_SECONDARY_KEY));
+}
+
 /* A name that the caller may not know is nowhere, in no family. */
 static void the_filter_hides_profiles(void **state _unused_)
 {
     fetches_end();
     entry_of("te-n.ant_1")->profile.stats.api_requests[STATS_200] = 1;
     entry_of("te-n.ant_1")->profile.stats.denied = 1;
+    entry_of("te-n.ant_1")->profile.stats.reports = 1;
     (void) write_metrics(show_one, (char[]){"shop"});
     assert_non_null(strstr(buffer_peek(&out), "\"shop\""));
     assert_null(strstr(buffer_peek(&out), "te-n.ant_1"));
@@ -340,9 +383,14 @@ static void the_filter_hides_profiles(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_text_is_strictly_prometheus),       TEST(a_profile_shows_its_token_and_state),
-        TEST(the_states_of_a_profile_add_up_to_one), TEST(requests_are_counted_by_profile_and_code),
-        TEST(the_histogram_is_cumulative),           TEST(the_filter_hides_profiles),
+        TEST(the_text_is_strictly_prometheus),
+        TEST(a_profile_shows_its_token_and_state),
+        TEST(the_states_of_a_profile_add_up_to_one),
+        TEST(requests_are_counted_by_profile_and_code),
+        TEST(reports_and_reloads_are_counted_by_what_came_of_them),
+        TEST(the_keys_in_use_are_shown_by_their_names),
+        TEST(the_histogram_is_cumulative),
+        TEST(the_filter_hides_profiles),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }

@@ -187,12 +187,18 @@ static void test_answers_leave_nothing(void **state)
     watch_for(FIXTURE_SECRET);
     watch_for(FIXTURE_SUBSCRIPTION_KEY);
     watch_for("WThLdGVldzZHRT"); /* base64 of the secret */
+    fixture_add_second_keys(&s);
+    watch_for(FIXTURE_NEXT_SECRET);
+    watch_for(FIXTURE_SECONDARY_KEY);
+    watch_for("cTBaYjdSajRYd1"); /* base64 of the next secret */
     for (size_t i = 0; i < ARRAY_SIZE(token_bodies) * ARRAY_SIZE(statuses); i++) {
         size_t before = n_found;
         struct token_response r;
         struct http_answer a =
             fixture_answer(statuses[i % ARRAY_SIZE(statuses)], "", token_bodies[i / ARRAY_SIZE(statuses)]);
-        token_response_read(&s, &a, 1002 * USEC_PER_SEC, 1700000000 * USEC_PER_SEC, &r);
+        const struct asked asked = {
+            .settings = &s, .now = 1002 * USEC_PER_SEC, .wall_now = 1700000000 * USEC_PER_SEC};
+        token_response_read(&asked, &a, &r);
         assert_int_equal(r.is_token, i == 0);
         token_response_done(&r);
         http_answer_done(&a);
@@ -202,7 +208,7 @@ static void test_answers_leave_nothing(void **state)
 
 static void test_requests_leave_nothing(void **state)
 {
-    static const struct grant_inputs inputs = {.wall_now = 1700000000 * USEC_PER_SEC};
+    struct grant_inputs inputs = {.wall_now = 1700000000 * USEC_PER_SEC};
     static const enum client_auth auths[] = {CLIENT_AUTH_BASIC, CLIENT_AUTH_POST, CLIENT_AUTH_TLS};
     static const enum provider providers[] = {PROVIDER_VIPPS, PROVIDER_VIPPS_OAUTH, PROVIDER_OAUTH2};
     _cleanup_(profile_settings_done) struct profile_settings s = fixture_vipps();
@@ -211,11 +217,16 @@ static void test_requests_leave_nothing(void **state)
     watch_for(FIXTURE_SECRET);
     watch_for(FIXTURE_SUBSCRIPTION_KEY);
     watch_for("Olk4S3RlZXc2R0U"); /* in the base64 of id and secret */
-    for (size_t i = 0; i < ARRAY_SIZE(auths) * ARRAY_SIZE(providers); i++) {
+    fixture_add_second_keys(&s);
+    watch_for(FIXTURE_NEXT_SECRET);
+    watch_for(FIXTURE_SECONDARY_KEY);
+    watch_for("OnEwWmI3Umo0WHd"); /* in the base64 of id and next secret */
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(auths) * ARRAY_SIZE(providers); i++) {
         struct http_request r;
         const char *problem;
         s.client_auth = auths[i % ARRAY_SIZE(auths)];
-        s.provider = providers[i / ARRAY_SIZE(auths)];
+        s.provider = providers[i / ARRAY_SIZE(auths) % ARRAY_SIZE(providers)];
+        inputs.choice.is_next_secret = inputs.choice.is_secondary_subscription = i % 2 == 1;
         assert_int_equal(grant_build(&s, &inputs, &r, &problem), 0);
         http_request_done(&r);
         assert_int_equal(n_found, 0);

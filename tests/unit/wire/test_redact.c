@@ -101,6 +101,42 @@ static void test_no_piece_of_a_key_is_ever_shown(void **state)
     }
 }
 
+/* All keys of the profile at once, each in every form: an echo need not be of the request it answers. */
+static void test_every_key_of_the_profile_goes(void **state)
+{
+    static const char *const echoes[] = {
+        FIXTURE_SECRET,
+        FIXTURE_NEXT_SECRET,
+        "Q0ZB7RJ4XWTNV2SLD9PFMA==",         /* upper case */
+        "q0Zb7Rj4XwTnV2sLd9PfMA%3D%3D",     /* form-encoded */
+        "cTBaYjdSajRYd1RuVjJzTGQ5UGZNQT09", /* base64 */
+        /* HTTP Basic, plain, with the halves encoded, and a piece of each */
+        "ZmI0OTJiNWUtNzkwNy00ZDgzLWJhMjAtYzdmYjYwY2EzNWRlOnEwWmI3Umo0WHdUblYyc0xkOVBmTUE9PQ==",
+        "ZmI0OTJiNWUtNzkwNy00ZDgzLWJhMjAtYzdmYjYwY2EzNWRlOnEwWmI3Umo0WHdUblYyc0xkOVBmTUElM0QlM0Q=",
+        "WmI3Umo0",
+        "ElM0QlM0Q=",
+        "q0Zb7R",
+        "Zb7Rj4X",
+        FIXTURE_SUBSCRIPTION_KEY,
+        FIXTURE_SECONDARY_KEY,
+        "7C3D9E51F2",
+        "35a6c92",
+        "4d0e81b6a2f79c35",
+    };
+    _cleanup_(profile_settings_done) struct profile_settings s = fixture_vipps();
+    (void) state;
+
+    fixture_add_second_keys(&s);
+    fixture_set_key(&s, KEY_API_SUBSCRIPTION, "4d0e81b6a2f79c35");
+    for (size_t i = 0; i < ARRAY_SIZE(echoes); i++) {
+        _cleanup_(buffer_done) struct buffer b = BUFFER_INIT(SHOWN_MAX);
+        char text[256];
+        (void) snprintf(text, sizeof(text), "invalid key '%s' was sent", echoes[i]);
+        assert_int_equal(redact_append(&b, SHOWN_MAX, &s, text, strlen(text)), 0);
+        assert_string_equal(buffer_peek(&b), "invalid key '[redacted]' was sent");
+    }
+}
+
 /* Made-up keys share words with the sentences about them; those words stay, the key goes. */
 static void test_a_key_of_plain_words_costs_no_words(void **state)
 {
@@ -205,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_useful_words_stay),
         cmocka_unit_test(test_own_keys_go_in_every_form),
         cmocka_unit_test(test_no_piece_of_a_key_is_ever_shown),
+        cmocka_unit_test(test_every_key_of_the_profile_goes),
         cmocka_unit_test(test_a_key_of_plain_words_costs_no_words),
         cmocka_unit_test(test_a_key_with_spaces_and_signs_goes),
         cmocka_unit_test(test_lines_of_a_private_key_go),

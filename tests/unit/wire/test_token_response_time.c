@@ -18,8 +18,9 @@
 
 static struct token_response read_answer(const struct profile_settings *s, struct http_answer *a)
 {
+    const struct asked asked = {.settings = s, .now = NOW, .wall_now = WALL_NOW};
     struct token_response r;
-    token_response_read(s, a, NOW, WALL_NOW, &r);
+    token_response_read(&asked, a, &r);
     assert_null(a->body.data);
     assert_int_equal(r.is_token, token_is_set(&r.token));
     assert_int_equal(r.is_token, r.failure.message[0] == '\0');

@@ -33,6 +33,12 @@ struct profile_settings fixture_vipps(void)
     return s;
 }
 
+void fixture_add_second_keys(struct profile_settings *s)
+{
+    fixture_set_key(s, KEY_NEXT_CLIENT_SECRET, FIXTURE_NEXT_SECRET);
+    fixture_set_key(s, KEY_SECONDARY_SUBSCRIPTION, FIXTURE_SECONDARY_KEY);
+}
+
 struct profile_settings fixture_oauth2(void)
 {
     struct profile_settings s = {.provider = PROVIDER_OAUTH2, .client_auth = CLIENT_AUTH_BASIC};
