@@ -131,19 +131,23 @@ const char *bearer_http_socket_path(const struct bearer_http *h)
 static bool set_request(struct bearer_http *h, const struct bearer_request *request,
                         struct curl_slist **ret_headers)
 {
-    char url[512], accept[64];
+    _cleanup_(buffer_done) struct buffer url = BUFFER_INIT(BEARER_PATH_MAX + 32);
+    char accept[64];
     CURL *c = h->curl;
 
-    if (snprintf(url, sizeof(url), "http://localhost%s", request->path) >= (int) sizeof(url) ||
+    buffer_append_string(&url, "http://localhost");
+    buffer_append_string(&url, request->path);
+    if (buffer_error(&url) < 0 ||
         snprintf(accept, sizeof(accept), "Accept: %s", request->media_type) >= (int) sizeof(accept))
         return false;
-    /* libcurl would call an empty body a form. */
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type:");
+    /* libcurl would call every body a form, an empty one, too. */
+    struct curl_slist *headers =
+        curl_slist_append(NULL, request->json ? "Content-Type: application/json" : "Content-Type:");
     *ret_headers = headers;
     if (!headers || !curl_slist_append(headers, accept))
         return false;
-    return curl_easy_setopt(c, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_POSTFIELDS, "") == CURLE_OK &&
+    return curl_easy_setopt(c, CURLOPT_URL, buffer_peek(&url)) == CURLE_OK && /* is copied */
+           curl_easy_setopt(c, CURLOPT_POSTFIELDS, request->json ? request->json : "") == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_POST, request->is_post ? 1L : 0L) == CURLE_OK && /* 0: back to GET */
            curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK;
 }

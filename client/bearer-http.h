@@ -17,6 +17,8 @@
 /* Two cleaned lines of a problem document at their longest. */
 #define BEARER_MESSAGE_SIZE 2048
 #define BEARER_TITLE_SIZE   256
+/* More than the daemon takes. */
+#define BEARER_PATH_MAX ((size_t) 65536)
 
 struct bearer_error {
     enum bearer_result result;
@@ -33,9 +35,10 @@ _printf_(3, 4) enum bearer_result
     bearer_error_set(struct bearer_error *e, enum bearer_result result, const char *format, ...);
 
 struct bearer_request {
-    const char *path;       /* with its query; "/v1/profiles" */
+    const char *path;       /* with its query; "/v1/profiles"; at most BEARER_PATH_MAX */
     const char *media_type; /* wanted; a 200 of another one is a failure */
-    bool is_post;           /* with an empty body; else a GET */
+    bool is_post;           /* else a GET */
+    const char *json;       /* the body of a POST, not secret; NULL: an empty one */
     size_t body_max;        /* bytes; a longer answer is a failure */
     long timeout_for;       /* seconds, for the whole exchange */
 };

@@ -107,6 +107,38 @@ static int read_moment(struct json_object *value, int64_t *ret)
     return r < 0 ? r : bearer_moment_parse(text, ret);
 }
 
+static int read_bool(struct json_object *value, bool *ret)
+{
+    if (!json_object_is_type(value, json_type_boolean))
+        return -EBADMSG;
+    *ret = json_object_get_boolean(value);
+    return 0;
+}
+
+/* An array whose members are all texts, or all objects. */
+static int read_array(struct json_object *value, enum json_type type, struct json_object **ret)
+{
+    const char *text = NULL;
+
+    if (!json_object_is_type(value, json_type_array))
+        return -EBADMSG;
+    for (size_t i = 0; i < json_object_array_length(value); i++) {
+        struct json_object *item = json_object_array_get_idx(value, i);
+        if (!json_object_is_type(item, type) || (type == json_type_string && read_text(item, &text) < 0))
+            return -EBADMSG;
+    }
+    *ret = value;
+    return 0;
+}
+
+static int read_object(struct json_object *value, struct json_object **ret)
+{
+    if (!json_object_is_type(value, json_type_object))
+        return -EBADMSG;
+    *ret = value;
+    return 0;
+}
+
 static int read_field(struct json_object *object, const struct bearer_field *field, void *target)
 {
     struct json_object *value = NULL;
@@ -125,6 +157,17 @@ static int read_field(struct json_object *object, const struct bearer_field *fie
     case BEARER_FIELD_MOMENT:
         *(int64_t *) at = BEARER_ABSENT;
         return is_there ? read_moment(value, at) : 0;
+    case BEARER_FIELD_BOOL:
+        return is_there ? read_bool(value, at) : 0;
+    case BEARER_FIELD_TEXTS:
+        *(struct json_object **) at = NULL;
+        return is_there ? read_array(value, json_type_string, at) : 0;
+    case BEARER_FIELD_LIST:
+        *(struct json_object **) at = NULL;
+        return is_there ? read_array(value, json_type_object, at) : 0;
+    case BEARER_FIELD_OBJECT:
+        *(struct json_object **) at = NULL;
+        return is_there ? read_object(value, at) : 0;
     }
     return -EBADMSG;
 }
@@ -137,6 +180,36 @@ int bearer_json_read(struct json_object *object, const struct bearer_field *fiel
         if (r < 0)
             return r;
     }
+    return 0;
+}
+
+size_t bearer_json_texts_size(struct json_object *texts)
+{
+    return texts ? json_object_array_length(texts) : 0;
+}
+
+const char *bearer_json_texts_at(struct json_object *texts, size_t i)
+{
+    if (i >= bearer_json_texts_size(texts))
+        return NULL;
+    return json_object_get_string(json_object_array_get_idx(texts, i));
+}
+
+int bearer_json_read_list(struct json_object *list, const struct bearer_field *fields, size_t n_fields,
+                          size_t size, void **ret, size_t *ret_n)
+{
+    size_t n = list ? json_object_array_length(list) : 0;
+    _cleanup_free_ char *items = n > 0 ? calloc(n, size) : NULL;
+
+    if (n > 0 && !items)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        int r = bearer_json_read(json_object_array_get_idx(list, i), fields, n_fields, items + i * size);
+        if (r < 0)
+            return r;
+    }
+    *ret = TAKE_PTR(items);
+    *ret_n = n;
     return 0;
 }
 

@@ -9,13 +9,6 @@
 /* More lines than the daemon can send: its own and 32 of the operator's fit well. */
 #define HEADER_LINES_MAX 128
 
-/* Moves a buffer; what stays behind is empty. */
-static void buffer_move(struct buffer *to, struct buffer *from)
-{
-    *to = *from;
-    *from = (struct buffer){.max = from->max};
-}
-
 /* ---- token ---- */
 
 struct bearer_token {
@@ -70,7 +63,7 @@ int bearer_token_parse(struct buffer *body_take, struct bearer_token **ret)
         r = -EBADMSG;
     if (r < 0)
         return r;
-    buffer_move(&t->text, body_take);
+    bearer_body_take(&t->text, body_take);
     *ret = TAKE_PTR(t);
     return 0;
 }
@@ -184,7 +177,7 @@ int bearer_headers_parse(struct buffer *body_take, enum bearer_headers_format fo
                        : split_lines(h, body_take->data, body_take->size);
     if (r < 0)
         return r;
-    buffer_move(&h->text, body_take);
+    bearer_body_take(&h->text, body_take);
     *ret = TAKE_PTR(h);
     return 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "client/bearer-json.h"
@@ -22,12 +21,17 @@ struct bearer_status {
     const char *provider;
     const char *state_name;
     const char *fingerprint;
+    const char *client_secret;
+    const char *subscription_key;
     int64_t generation;
     int64_t issued_at;
     int64_t expires_at;
     int64_t expires_in;
     int64_t next_refresh_at;
     int64_t consecutive_failures;
+    bool is_preloaded;
+    struct json_object *allow;        /* texts, or NULL */
+    struct json_object *error_object; /* what `error` is read from, or NULL */
     struct last_error error;
 };
 
@@ -44,6 +48,8 @@ static const struct bearer_field status_fields[] = {
     {"provider",             BEARER_FIELD_TEXT,   false, offsetof(struct bearer_status, provider)            },
     {"state",                BEARER_FIELD_TEXT,   true,  offsetof(struct bearer_status, state_name)          },
     {"fingerprint",          BEARER_FIELD_TEXT,   false, offsetof(struct bearer_status, fingerprint)         },
+    {"client_secret",        BEARER_FIELD_TEXT,   false, offsetof(struct bearer_status, client_secret)       },
+    {"subscription_key",     BEARER_FIELD_TEXT,   false, offsetof(struct bearer_status, subscription_key)    },
     {"generation",           BEARER_FIELD_NUMBER, false, offsetof(struct bearer_status, generation)          },
     {"issued_at",            BEARER_FIELD_MOMENT, false, offsetof(struct bearer_status, issued_at)           },
     {"expires_at",           BEARER_FIELD_MOMENT, false, offsetof(struct bearer_status, expires_at)          },
@@ -51,6 +57,9 @@ static const struct bearer_field status_fields[] = {
     {"next_refresh_at",      BEARER_FIELD_MOMENT, false, offsetof(struct bearer_status, next_refresh_at)     },
     {"consecutive_failures", BEARER_FIELD_NUMBER, false,
      offsetof(struct bearer_status,                                                     consecutive_failures)},
+    {"preload",              BEARER_FIELD_BOOL,   false, offsetof(struct bearer_status, is_preloaded)        },
+    {"allow",                BEARER_FIELD_TEXTS,  false, offsetof(struct bearer_status, allow)               },
+    {"last_error",           BEARER_FIELD_OBJECT, false, offsetof(struct bearer_status, error_object)        },
 };
 
 static const struct bearer_field last_error_fields[] = {
@@ -63,7 +72,7 @@ static const struct bearer_field last_error_fields[] = {
 DEFINE_CLEANUP(struct bearer_status *, bearer_status_free, bearer_status_free)
 DEFINE_CLEANUP(struct bearer_status_list *, bearer_status_list_free, bearer_status_list_free)
 
-static enum bearer_state state_from_name(const char *name)
+enum bearer_state bearer_state_from_name(const char *name)
 {
     static const struct {
         const char *name;
@@ -75,6 +84,7 @@ static enum bearer_state state_from_name(const char *name)
         {"refreshing", BEARER_STATE_REFRESHING},
         {"stale",      BEARER_STATE_STALE     },
         {"failed",     BEARER_STATE_FAILED    },
+        {"idle",       BEARER_STATE_IDLE      },
     };
 
     for (size_t i = 0; name && i < ARRAY_SIZE(states); i++)
@@ -87,17 +97,14 @@ static enum bearer_state state_from_name(const char *name)
 
 static int read_status(struct json_object *object, struct bearer_status *s)
 {
-    struct json_object *error = NULL;
-
+    s->is_preloaded = true; /* what Preload= is by default, and all that older daemons know */
     s->error = (struct last_error){.at = BEARER_ABSENT, .http_status = BEARER_ABSENT};
     if (!json_object_is_type(object, json_type_object))
         return -EBADMSG;
     int r = bearer_json_read(object, status_fields, ARRAY_SIZE(status_fields), s);
-    if (r < 0 || !json_object_object_get_ex(object, "last_error", &error) || !error)
+    if (r < 0 || !s->error_object)
         return r;
-    if (!json_object_is_type(error, json_type_object))
-        return -EBADMSG;
-    return bearer_json_read(error, last_error_fields, ARRAY_SIZE(last_error_fields), &s->error);
+    return bearer_json_read(s->error_object, last_error_fields, ARRAY_SIZE(last_error_fields), &s->error);
 }
 
 void bearer_status_free(struct bearer_status *s)
@@ -107,6 +114,19 @@ void bearer_status_free(struct bearer_status *s)
     bearer_json_free(s->json);
     buffer_done(&s->text);
     free(s);
+}
+
+int bearer_status_read(struct json_object *object, struct bearer_status **ret)
+{
+    _cleanup_(bearer_status_free_p) struct bearer_status *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return -ENOMEM;
+    int r = read_status(object, s);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(s);
+    return 0;
 }
 
 int bearer_status_parse(struct buffer *body_take, struct bearer_status **ret)
@@ -120,8 +140,7 @@ int bearer_status_parse(struct buffer *body_take, struct bearer_status **ret)
         r = read_status(s->json, s);
     if (r < 0)
         return r;
-    s->text = *body_take;
-    *body_take = (struct buffer){.max = body_take->max};
+    bearer_body_take(&s->text, body_take);
     *ret = TAKE_PTR(s);
     return 0;
 }
@@ -143,7 +162,7 @@ const char *bearer_status_provider(const struct bearer_status *s)
 
 enum bearer_state bearer_status_state(const struct bearer_status *s)
 {
-    return state_from_name(s->state_name);
+    return bearer_state_from_name(s->state_name);
 }
 
 const char *bearer_status_state_name(const struct bearer_status *s)
@@ -158,6 +177,8 @@ bool bearer_status_is_usable(const struct bearer_status *s)
     case BEARER_STATE_REFRESHING:
     case BEARER_STATE_STALE:
         return true;
+    case BEARER_STATE_IDLE: /* nobody refreshes what it has, but as long as it lives it is as good as any */
+        return s->expires_in > 0;
     case BEARER_STATE_UNKNOWN:
     case BEARER_STATE_EMPTY:
     case BEARER_STATE_FETCHING:
@@ -200,6 +221,31 @@ const char *bearer_status_fingerprint(const struct bearer_status *s)
 int64_t bearer_status_consecutive_failures(const struct bearer_status *s)
 {
     return s->consecutive_failures;
+}
+
+const char *bearer_status_client_secret(const struct bearer_status *s)
+{
+    return s->client_secret;
+}
+
+const char *bearer_status_subscription_key(const struct bearer_status *s)
+{
+    return s->subscription_key;
+}
+
+bool bearer_status_is_preloaded(const struct bearer_status *s)
+{
+    return s->is_preloaded;
+}
+
+size_t bearer_status_n_allow(const struct bearer_status *s)
+{
+    return bearer_json_texts_size(s->allow);
+}
+
+const char *bearer_status_allow(const struct bearer_status *s, size_t i)
+{
+    return bearer_json_texts_at(s->allow, i);
 }
 
 const char *bearer_status_error_message(const struct bearer_status *s)
@@ -261,8 +307,7 @@ int bearer_status_list_parse(struct buffer *body_take, struct bearer_status_list
             return r;
     }
     l->json = TAKE_PTR(object);
-    l->text = *body_take;
-    *body_take = (struct buffer){.max = body_take->max};
+    bearer_body_take(&l->text, body_take);
     *ret = TAKE_PTR(l);
     return 0;
 }
@@ -280,70 +325,4 @@ const struct bearer_status *bearer_status_list_at(const struct bearer_status_lis
 const char *bearer_status_list_json(const struct bearer_status_list *l)
 {
     return buffer_peek(&l->text);
-}
-
-/* ---- problem ---- */
-
-struct problem_document {
-    const char *title;
-    const char *detail;
-    const char *state_name;
-};
-
-static const struct bearer_field problem_fields[] = {
-    {"title",  BEARER_FIELD_TEXT, false, offsetof(struct problem_document, title)     },
-    {"detail", BEARER_FIELD_TEXT, false, offsetof(struct problem_document, detail)    },
-    {"state",  BEARER_FIELD_TEXT, false, offsetof(struct problem_document, state_name)},
-};
-
-/*
- * Nothing was refused and nothing has failed: the wait was over before the first fetch was. A fetch that is
- * tried again after a failure has that failure in last_error, and is one.
- */
-static bool is_still_fetching(const struct bearer_answer *answer, enum bearer_state state,
-                              struct json_object *object)
-{
-    struct json_object *last_error = NULL;
-
-    (void) json_object_object_get_ex(object, "last_error", &last_error);
-    return answer->status == 503 && !last_error &&
-           (state == BEARER_STATE_EMPTY || state == BEARER_STATE_FETCHING ||
-            state == BEARER_STATE_REFRESHING);
-}
-
-static enum bearer_result result_from_status(int status)
-{
-    if (status == 429) /* too many connections: a no for now, as 503 is */
-        return BEARER_FAILED;
-    if (status >= 400 && status < 500)
-        return BEARER_REFUSED;
-    return status >= 500 && status < 600 ? BEARER_FAILED : BEARER_PROTOCOL;
-}
-
-enum bearer_result bearer_problem_read(const struct bearer_answer *answer, struct bearer_error *error)
-{
-    _cleanup_(bearer_json_free_p) struct json_object *object = NULL;
-    struct problem_document problem = {0};
-    enum bearer_result result = result_from_status(answer->status);
-
-    error->http_status = answer->status;
-    error->retry_after = answer->retry_after;
-    if (!answer->is_problem ||
-        bearer_json_parse(buffer_peek(&answer->body), answer->body.size, false, &object) < 0 ||
-        bearer_json_read(object, problem_fields, ARRAY_SIZE(problem_fields), &problem) < 0)
-        return bearer_error_set(error, result, "the daemon answered with HTTP status %d and no reason",
-                                answer->status);
-
-    error->state = state_from_name(problem.state_name);
-    if (is_still_fetching(answer, error->state, object))
-        result = BEARER_TIMED_OUT;
-    if (problem.title) {
-        (void) bearer_error_set(error, result, "%s", problem.title);
-        (void) snprintf(error->title, sizeof(error->title), "%.*s", (int) sizeof(error->title) - 1,
-                        error->message);
-    }
-    const char *words = problem.detail ? problem.detail : problem.title;
-    if (!words)
-        return bearer_error_set(error, result, "the daemon answered with HTTP status %d", answer->status);
-    return bearer_error_set(error, result, "%s", words);
 }

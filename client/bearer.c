@@ -10,19 +10,20 @@
 #include "client/bearer-http.h"
 #include "client/bearer-objects.h"
 
-/* A token of 16 KiB and its JSON, twice over; a status is smaller. */
-#define ANSWER_MAX ((size_t) 65536)
-/* 10,000 profiles, each with a description and a last error of full length. */
-#define LIST_MAX ((size_t) 16 * 1024 * 1024)
+/* A token of 16 KiB and its JSON, twice over. */
+#define TOKEN_MAX ((size_t) 65536)
+/* More rules than a settings file holds. */
+#define STATUS_MAX ((size_t) 4 * 1024 * 1024)
+/* 10,000 profiles, each with rules, a description and a last error of full length. */
+#define LIST_MAX ((size_t) 64 * 1024 * 1024)
 
 /* The daemon's own default for wait=, which the time-out must allow for. */
-#define WAIT_DEFAULT   10
-#define MARGIN_DEFAULT 5
-#define MARGIN_MAX     3600
+#define WAIT_DEFAULT     10
+#define MARGIN_DEFAULT   5
+#define MARGIN_MAX       3600
 
-#define NAME_MAX_SIZE  63
-/* "/v1/profiles/NAME/headers?min_ttl=9223372036854775807&wait=60" */
-#define PATH_SIZE 160
+#define NAME_MAX_SIZE    63
+#define FINGERPRINT_SIZE 16
 
 struct bearer {
     struct bearer_http *http;
@@ -107,35 +108,37 @@ static bool is_profile_name(const char *name)
            strlen(name) <= NAME_MAX_SIZE;
 }
 
-/* Writes "/v1/profiles/NAME" and what follows; fails on what is not the name of a profile. */
+/* Forgets the last call, and writes "/v1/profiles/NAME" and what follows; fails on what is not the name of a
+ * profile. */
 static enum bearer_result make_path(struct bearer *b, const char *profile, const char *end,
-                                    char path[static PATH_SIZE])
+                                    struct buffer *path)
 {
     b->error = (struct bearer_error){.retry_after = BEARER_ABSENT};
     if (!is_profile_name(profile))
         return bearer_error_set(
             &b->error, BEARER_INVALID,
             "not the name of a profile: up to %d of a-z 0-9 . _ -, first a letter or digit", NAME_MAX_SIZE);
-    (void) snprintf(path, PATH_SIZE, "/v1/profiles/%s%s", profile, end);
+    buffer_appendf(path, "/v1/profiles/%s%s", profile, end);
     return BEARER_OK;
 }
 
-/* The same with what was set on the handle as its query. */
-static enum bearer_result make_waiting_path(struct bearer *b, const char *profile, const char *end,
-                                            char path[static PATH_SIZE])
+/* Appends one parameter of the query, unless it is not given. */
+static void add_parameter(struct buffer *path, const char *name, int64_t value)
 {
-    char separator = '?';
+    if (value >= 0)
+        buffer_appendf(path, "%c%s=%" PRId64, strchr(buffer_peek(path), '?') ? '&' : '?', name, value);
+}
 
+/* The path with what was set on the handle as its query. */
+static enum bearer_result make_waiting_path(struct bearer *b, const char *profile, const char *end,
+                                            struct buffer *path)
+{
     enum bearer_result result = make_path(b, profile, end, path);
+
     if (result != BEARER_OK)
         return result;
-    size_t n = strlen(path);
-    if (b->min_ttl_for != BEARER_DEFAULT) {
-        n += (size_t) snprintf(path + n, PATH_SIZE - n, "%cmin_ttl=%" PRId64, separator, b->min_ttl_for);
-        separator = '&';
-    }
-    if (b->wait_for != BEARER_DEFAULT)
-        (void) snprintf(path + n, PATH_SIZE - n, "%cwait=%d", separator, b->wait_for);
+    add_parameter(path, "min_ttl", b->min_ttl_for);
+    add_parameter(path, "wait", b->wait_for);
     return BEARER_OK;
 }
 
@@ -144,17 +147,26 @@ static long waiting_timeout(const struct bearer *b)
     return (b->wait_for == BEARER_DEFAULT ? WAIT_DEFAULT : b->wait_for) + b->margin_for;
 }
 
-/* One exchange that must end in a 200. */
+/* One exchange that must end in a 200. Its path may still have failed to be written. */
 static enum bearer_result ask(struct bearer *b, const struct bearer_request *request,
-                              struct bearer_answer *answer)
+                              const struct buffer *path, struct bearer_answer *answer)
 {
-    enum bearer_result result = bearer_http_exchange(b->http, request, answer, &b->error);
+    struct bearer_request whole = *request;
+
+    if (buffer_error(path) == -EMSGSIZE)
+        return bearer_error_set(&b->error, BEARER_INVALID, "more than fits into a request");
+    if (buffer_error(path) < 0)
+        return bearer_error_set(&b->error, BEARER_INTERNAL, "out of memory");
+    whole.path = buffer_peek(path);
+    if (!whole.media_type)
+        whole.media_type = "application/json";
+    enum bearer_result result = bearer_http_exchange(b->http, &whole, answer, &b->error);
     if (result != BEARER_OK)
         return result;
     return answer->status == 200 ? BEARER_OK : bearer_problem_read(answer, &b->error);
 }
 
-/* What became of reading a 200: 0, -EBADMSG or -ENOMEM. */
+/* What became of reading an answer: 0, -EBADMSG or -ENOMEM. */
 static enum bearer_result parsed(struct bearer *b, int r)
 {
     if (r == -ENOMEM)
@@ -162,22 +174,19 @@ static enum bearer_result parsed(struct bearer *b, int r)
     if (r < 0)
         return bearer_error_set(&b->error, BEARER_PROTOCOL,
                                 "%s: the answer is not bearerd's (it makes no sense)", bearer_socket_path(b));
+    b->error = (struct bearer_error){.retry_after = BEARER_ABSENT};
     return BEARER_OK;
 }
 
 enum bearer_result bearer_get_token(struct bearer *b, const char *profile, struct bearer_token **ret)
 {
     _cleanup_(bearer_answer_done) struct bearer_answer answer = {0};
-    char path[PATH_SIZE];
+    _cleanup_(buffer_done) struct buffer path = BUFFER_INIT(BEARER_PATH_MAX);
+    const struct bearer_request request = {.body_max = TOKEN_MAX, .timeout_for = waiting_timeout(b)};
 
-    enum bearer_result result = make_waiting_path(b, profile, "/token", path);
+    enum bearer_result result = make_waiting_path(b, profile, "/token", &path);
     if (result == BEARER_OK)
-        result = ask(b,
-                     &(struct bearer_request){.path = path,
-                                              .media_type = "application/json",
-                                              .body_max = ANSWER_MAX,
-                                              .timeout_for = waiting_timeout(b)},
-                     &answer);
+        result = ask(b, &request, &path, &answer);
     return result == BEARER_OK ? parsed(b, bearer_token_parse(&answer.body, ret)) : result;
 }
 
@@ -185,65 +194,132 @@ enum bearer_result bearer_get_headers(struct bearer *b, const char *profile,
                                       enum bearer_headers_format format, struct bearer_headers **ret)
 {
     _cleanup_(bearer_answer_done) struct bearer_answer answer = {0};
-    char path[PATH_SIZE];
+    _cleanup_(buffer_done) struct buffer path = BUFFER_INIT(BEARER_PATH_MAX);
+    const struct bearer_request request = {.media_type = format == BEARER_HEADERS_LINES ? "text/plain" : NULL,
+                                           .body_max = TOKEN_MAX,
+                                           .timeout_for = waiting_timeout(b)};
 
-    enum bearer_result result = make_waiting_path(b, profile, "/headers", path);
+    enum bearer_result result = make_waiting_path(b, profile, "/headers", &path);
     if (result == BEARER_OK)
-        result = ask(b,
-                     &(struct bearer_request){.path = path,
-                                              .media_type = format == BEARER_HEADERS_JSON ? "application/json"
-                                                                                          : "text/plain",
-                                              .body_max = ANSWER_MAX,
-                                              .timeout_for = waiting_timeout(b)},
-                     &answer);
+        result = ask(b, &request, &path, &answer);
     return result == BEARER_OK ? parsed(b, bearer_headers_parse(&answer.body, format, ret)) : result;
 }
 
 enum bearer_result bearer_get_status(struct bearer *b, const char *profile, struct bearer_status **ret)
 {
     _cleanup_(bearer_answer_done) struct bearer_answer answer = {0};
-    char path[PATH_SIZE];
+    _cleanup_(buffer_done) struct buffer path = BUFFER_INIT(BEARER_PATH_MAX);
+    const struct bearer_request request = {.body_max = STATUS_MAX, .timeout_for = b->margin_for};
 
-    enum bearer_result result = make_path(b, profile, "", path);
+    enum bearer_result result = make_path(b, profile, "", &path);
     if (result == BEARER_OK)
-        result = ask(b,
-                     &(struct bearer_request){.path = path,
-                                              .media_type = "application/json",
-                                              .body_max = ANSWER_MAX,
-                                              .timeout_for = b->margin_for},
-                     &answer);
+        result = ask(b, &request, &path, &answer);
     return result == BEARER_OK ? parsed(b, bearer_status_parse(&answer.body, ret)) : result;
 }
 
 enum bearer_result bearer_list(struct bearer *b, struct bearer_status_list **ret)
 {
     _cleanup_(bearer_answer_done) struct bearer_answer answer = {0};
+    _cleanup_(buffer_done) struct buffer path = BUFFER_INIT(BEARER_PATH_MAX);
+    const struct bearer_request request = {.body_max = LIST_MAX, .timeout_for = b->margin_for};
 
     b->error = (struct bearer_error){.retry_after = BEARER_ABSENT};
-    enum bearer_result result = ask(b,
-                                    &(struct bearer_request){.path = "/v1/profiles",
-                                                             .media_type = "application/json",
-                                                             .body_max = LIST_MAX,
-                                                             .timeout_for = b->margin_for},
-                                    &answer);
+    buffer_append_string(&path, "/v1/profiles");
+    enum bearer_result result = ask(b, &request, &path, &answer);
     return result == BEARER_OK ? parsed(b, bearer_status_list_parse(&answer.body, ret)) : result;
 }
 
 enum bearer_result bearer_refresh(struct bearer *b, const char *profile, struct bearer_status **ret)
 {
     _cleanup_(bearer_answer_done) struct bearer_answer answer = {0};
-    char path[PATH_SIZE];
+    _cleanup_(buffer_done) struct buffer path = BUFFER_INIT(BEARER_PATH_MAX);
+    const struct bearer_request request = {
+        .is_post = true, .body_max = STATUS_MAX, .timeout_for = BEARER_WAIT_MAX + b->margin_for};
 
-    enum bearer_result result = make_path(b, profile, "/refresh", path);
+    enum bearer_result result = make_path(b, profile, "/refresh", &path);
     if (result == BEARER_OK)
-        result = ask(b,
-                     &(struct bearer_request){.path = path,
-                                              .media_type = "application/json",
-                                              .is_post = true,
-                                              .body_max = ANSWER_MAX,
-                                              .timeout_for = BEARER_WAIT_MAX + b->margin_for},
-                     &answer);
+        result = ask(b, &request, &path, &answer);
     return result == BEARER_OK ? parsed(b, bearer_status_parse(&answer.body, ret)) : result;
+}
+
+/* Writes a fingerprint as the daemon does. False for what is none. */
+static bool copy_fingerprint(const char *fingerprint, char lower[static FINGERPRINT_SIZE + 1])
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+
+    if (!fingerprint || strlen(fingerprint) != FINGERPRINT_SIZE)
+        return false;
+    for (size_t i = 0; i < FINGERPRINT_SIZE; i++) {
+        const char *digit = strchr(digits, fingerprint[i]);
+        if (!digit)
+            return false;
+        lower[i] = digits[(digit - digits) % 16];
+    }
+    lower[FINGERPRINT_SIZE] = '\0';
+    return true;
+}
+
+enum bearer_result bearer_report_rejected(struct bearer *b, const char *profile, const char *fingerprint,
+                                          struct bearer_token **ret)
+{
+    _cleanup_(bearer_answer_done) struct bearer_answer answer = {0};
+    _cleanup_(buffer_done) struct buffer path = BUFFER_INIT(BEARER_PATH_MAX);
+    char lower[FINGERPRINT_SIZE + 1], body[64];
+
+    enum bearer_result result = make_waiting_path(b, profile, "/rejected", &path);
+    if (result != BEARER_OK)
+        return result;
+    if (!copy_fingerprint(fingerprint, lower))
+        return bearer_error_set(&b->error, BEARER_INVALID, "not the fingerprint of a token: %d hex digits",
+                                FINGERPRINT_SIZE);
+    (void) snprintf(body, sizeof(body), "{\"fingerprint\":\"%s\"}", lower);
+    const struct bearer_request request = {
+        .is_post = true, .json = body, .body_max = TOKEN_MAX, .timeout_for = waiting_timeout(b)};
+    result = ask(b, &request, &path, &answer);
+    return result == BEARER_OK ? parsed(b, bearer_token_parse(&answer.body, ret)) : result;
+}
+
+enum bearer_result bearer_reload(struct bearer *b, struct bearer_reload_report **ret)
+{
+    _cleanup_(bearer_answer_done) struct bearer_answer answer = {0};
+    _cleanup_(buffer_done) struct buffer path = BUFFER_INIT(BEARER_PATH_MAX);
+    const struct bearer_request request = {
+        .is_post = true, .body_max = LIST_MAX, .timeout_for = BEARER_WAIT_MAX + b->margin_for};
+
+    b->error = (struct bearer_error){.retry_after = BEARER_ABSENT};
+    buffer_append_string(&path, "/v1/reload");
+    enum bearer_result result = ask(b, &request, &path, &answer);
+    bool is_refused = result == BEARER_REFUSED && bearer_problem_is_reload_refused(&answer);
+    return result == BEARER_OK || is_refused ? parsed(b, bearer_reload_parse(&answer.body, is_refused, ret))
+                                             : result;
+}
+
+/* "uid=33&gid=33&groups=4,33&pid=71": of it what is known. */
+static void add_caller(struct buffer *path, const struct bearer_caller *caller)
+{
+    add_parameter(path, "uid", caller->uid);
+    add_parameter(path, "gid", caller->gid);
+    add_parameter(path, "pid", caller->pid);
+    for (size_t i = 0; i < caller->n_groups; i++)
+        if (i == 0)
+            add_parameter(path, "groups", caller->groups[i]);
+        else
+            buffer_appendf(path, ",%" PRIu32, caller->groups[i]);
+}
+
+enum bearer_result bearer_explain(struct bearer *b, const char *profile, const struct bearer_caller *caller,
+                                  struct bearer_explanation **ret)
+{
+    _cleanup_(bearer_answer_done) struct bearer_answer answer = {0};
+    _cleanup_(buffer_done) struct buffer path = BUFFER_INIT(BEARER_PATH_MAX);
+    const struct bearer_request request = {.body_max = STATUS_MAX, .timeout_for = b->margin_for};
+
+    enum bearer_result result = make_path(b, profile, "/explain", &path);
+    if (result == BEARER_OK && caller)
+        add_caller(&path, caller);
+    if (result == BEARER_OK)
+        result = ask(b, &request, &path, &answer);
+    return result == BEARER_OK ? parsed(b, bearer_explanation_parse(&answer.body, ret)) : result;
 }
 
 /* ---- errors ---- */

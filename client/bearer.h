@@ -65,6 +65,10 @@ struct bearer_headers;
 struct bearer_status;
 /* The same of all profiles that the caller may use or see. */
 struct bearer_status_list;
+/* What came of reading the settings anew. */
+struct bearer_reload_report;
+/* Who may use a profile, and how it came to be as it is. */
+struct bearer_explanation;
 
 /* How a call ended. */
 enum bearer_result {
@@ -88,6 +92,17 @@ enum bearer_state {
     BEARER_STATE_REFRESHING,
     BEARER_STATE_STALE, /* usable, but the last refresh failed */
     BEARER_STATE_FAILED,
+    BEARER_STATE_IDLE, /* refreshing has stopped because nobody asked; the next request starts it again. There
+                          may still be a usable token */
+};
+
+/* What became of keys that a reload changed: they are tried before they take the place of good ones. */
+enum bearer_proof {
+    BEARER_PROOF_NONE, /* none is needed, or one that this library does not know */
+    BEARER_PROOF_PROVEN,
+    BEARER_PROOF_FALLBACK, /* a token came, but one of two keys was refused */
+    BEARER_PROOF_FAILED,   /* refused upstream, or the first attempt failed for another reason */
+    BEARER_PROOF_PENDING,  /* not over by the time of the answer */
 };
 
 /* ---- the handle ---- */
@@ -145,6 +160,39 @@ enum bearer_result bearer_list(struct bearer *b, struct bearer_status_list **ret
 /* For admins: fetches a new token now. The status says what came of it; the token that was there stays
  * usable. */
 enum bearer_result bearer_refresh(struct bearer *b, const char *profile, struct bearer_status **ret);
+
+/*
+ * "The upstream refused this token": has the daemon fetch another, unless it has one already. `fingerprint`
+ * names the token that was refused: 16 hex digits, in any case. The token in the answer is the one to go on
+ * with. May wait: see bearer_set_wait(). BEARER_FAILED with HTTP status 429 when this was said too often.
+ */
+enum bearer_result bearer_report_rejected(struct bearer *b, const char *profile, const char *fingerprint,
+                                          struct bearer_token **ret);
+
+/*
+ * For admins: has the daemon read its settings and keys anew, and waits for what comes of it, 60 s at most.
+ * BEARER_OK means that there is a report; bearer_reload_is_in_force() then says whether the new settings are
+ * used, or were refused and the old ones stay.
+ */
+enum bearer_result bearer_reload(struct bearer *b, struct bearer_reload_report **ret);
+
+/* A process as the daemon would see it. What is not known is BEARER_ABSENT. */
+struct bearer_caller {
+    int64_t uid;
+    int64_t gid;
+    int64_t pid;            /* only to find the unit that it belongs to */
+    const uint32_t *groups; /* supplementary groups; borrowed */
+    size_t n_groups;
+};
+
+#define BEARER_CALLER_INIT                                                                                   \
+    {                                                                                                        \
+        BEARER_ABSENT, BEARER_ABSENT, BEARER_ABSENT, NULL, 0                                                 \
+    }
+
+/* For admins: who may use a profile, and, unless `caller` is NULL, whether this one may and why. */
+enum bearer_result bearer_explain(struct bearer *b, const char *profile, const struct bearer_caller *caller,
+                                  struct bearer_explanation **ret);
 
 /* ---- errors ---- */
 
@@ -211,6 +259,15 @@ int64_t bearer_status_expires_at(const struct bearer_status *s);
 int64_t bearer_status_expires_in(const struct bearer_status *s);
 int64_t bearer_status_next_refresh_at(const struct bearer_status *s);
 const char *bearer_status_fingerprint(const struct bearer_status *s);
+/* Which client secret is in use, "current" or "next", and which subscription key, "primary" or "secondary";
+ * NULL where there is nothing to choose from, or nothing was fetched yet. */
+const char *bearer_status_client_secret(const struct bearer_status *s);
+const char *bearer_status_subscription_key(const struct bearer_status *s);
+/* False for Preload=no: fetched on first use, and idle when unused. */
+bool bearer_status_is_preloaded(const struct bearer_status *s);
+/* The rules that let callers use the profile, as in its settings: for admins only. NULL behind the last. */
+size_t bearer_status_n_allow(const struct bearer_status *s);
+const char *bearer_status_allow(const struct bearer_status *s, size_t i);
 /* How many attempts in a row have failed. */
 int64_t bearer_status_consecutive_failures(const struct bearer_status *s);
 /* What the last failed attempt said, or NULL when none is remembered; then the three below are absent, too.
@@ -230,6 +287,81 @@ size_t bearer_status_list_size(const struct bearer_status_list *l);
 const struct bearer_status *bearer_status_list_at(const struct bearer_status_list *l, size_t i);
 /* The daemon's answer as it came. */
 const char *bearer_status_list_json(const struct bearer_status_list *l);
+
+/* ---- a reload ---- */
+
+/* A profile whose settings or keys are others than before. Borrowed from the report, as are all below. */
+struct bearer_change;
+/* Something that is wrong with the settings or keys. */
+struct bearer_problem;
+
+void bearer_reload_report_free(struct bearer_reload_report *r);
+/* False: refused; the settings and keys of before stay in force. Then there are problems, and no changes. */
+bool bearer_reload_is_in_force(const struct bearer_reload_report *r);
+/* Why it was refused, for a human; NULL when it is in force. */
+const char *bearer_reload_message(const struct bearer_reload_report *r);
+/* The names of profiles that are new, or gone; NULL behind the last. */
+size_t bearer_reload_n_added(const struct bearer_reload_report *r);
+const char *bearer_reload_added(const struct bearer_reload_report *r, size_t i);
+size_t bearer_reload_n_removed(const struct bearer_reload_report *r);
+const char *bearer_reload_removed(const struct bearer_reload_report *r, size_t i);
+/* How many profiles are as they were, or BEARER_ABSENT. */
+int64_t bearer_reload_n_unchanged(const struct bearer_reload_report *r);
+size_t bearer_reload_n_changes(const struct bearer_reload_report *r);
+const struct bearer_change *bearer_reload_change_at(const struct bearer_reload_report *r, size_t i);
+size_t bearer_reload_n_problems(const struct bearer_reload_report *r);
+const struct bearer_problem *bearer_reload_problem_at(const struct bearer_reload_report *r, size_t i);
+/* The daemon's answer as it came. */
+const char *bearer_reload_json(const struct bearer_reload_report *r);
+
+const char *bearer_change_profile(const struct bearer_change *c);
+/* "keys", "policy", "access", "identity", or "added" for one that is new; more words may come. */
+const char *bearer_change_what(const struct bearer_change *c);
+enum bearer_proof bearer_change_proof(const struct bearer_change *c);
+/* Why the new keys brought no token, or NULL. */
+const char *bearer_change_message(const struct bearer_change *c);
+
+/* "/etc/bearerd/profiles.d/shop.conf:3", or "" where there is no place. */
+const char *bearer_problem_place(const struct bearer_problem *p);
+/* True for what is odd but usable. */
+bool bearer_problem_is_warning(const struct bearer_problem *p);
+const char *bearer_problem_message(const struct bearer_problem *p);
+
+/* ---- an explanation ---- */
+
+/* One request for a token, and what came of it. */
+struct bearer_attempt;
+
+void bearer_explanation_free(struct bearer_explanation *e);
+/* Borrowed from the explanation. */
+const struct bearer_status *bearer_explanation_status(const struct bearer_explanation *e);
+/* The rules of Allow= and of Admin=; NULL behind the last. */
+size_t bearer_explanation_n_allow(const struct bearer_explanation *e);
+const char *bearer_explanation_allow(const struct bearer_explanation *e, size_t i);
+size_t bearer_explanation_n_admin(const struct bearer_explanation *e);
+const char *bearer_explanation_admin(const struct bearer_explanation *e, size_t i);
+/* True when it was asked about a caller: else the six below are absent, false or NULL. */
+bool bearer_explanation_has_caller(const struct bearer_explanation *e);
+bool bearer_explanation_is_admitted(const struct bearer_explanation *e);
+bool bearer_explanation_is_admin(const struct bearer_explanation *e);
+/* The rule that admits the caller, or NULL. */
+const char *bearer_explanation_rule(const struct bearer_explanation *e);
+/* One sentence for a human, or NULL. */
+const char *bearer_explanation_why(const struct bearer_explanation *e);
+/* The unit of the process, or NULL; then perhaps why it is not known. */
+const char *bearer_explanation_unit(const struct bearer_explanation *e);
+const char *bearer_explanation_unit_problem(const struct bearer_explanation *e);
+/* The last few attempts, newest first. */
+size_t bearer_explanation_n_attempts(const struct bearer_explanation *e);
+const struct bearer_attempt *bearer_explanation_attempt_at(const struct bearer_explanation *e, size_t i);
+/* The daemon's answer as it came. */
+const char *bearer_explanation_json(const struct bearer_explanation *e);
+
+int64_t bearer_attempt_at(const struct bearer_attempt *a);
+/* "token", or a short word that never changes, as bearer_status_error_reason(). */
+const char *bearer_attempt_outcome(const struct bearer_attempt *a);
+/* What the upstream answered, or BEARER_ABSENT when it did not. */
+int64_t bearer_attempt_http_status(const struct bearer_attempt *a);
 
 #ifdef __cplusplus
 }

@@ -5,14 +5,18 @@
  *
  *   bearerctl.c                  main: what runs which verb
  *   options                      the tables of verbs and options, the help
- *   verb-token verb-status       what the verbs do; -token has headers and refresh, too
- *   verb-wait verb-check
+ *   verb-token verb-status       what the verbs do; -token has headers, rejected and refresh, too
+ *   verb-wait verb-reload
+ *   verb-explain verb-check
  *   output                       standard output and error, exit status, hints
- *   text table detail            how statuses look (pure)
+ *   identity                     users and processes as the numbers that rules are about
+ *   text field table detail      how answers look (pure): statuses,
+ *   explain summary              explanations, reports of a reload
  *   bearer                       the client library, all of it: bearer.h is its whole interface
  *     bearer-http                one exchange over the socket (libcurl)
  *     bearer-json                strict reading of JSON through tables (json-c)
  *     bearer-objects -status     answers to objects
+ *     -reload -explain -problem
  */
 
 #include <errno.h>
@@ -38,8 +42,9 @@ static enum exit_status print_help(const struct options *options)
 }
 
 static enum exit_status (*const runs[N_VERBS])(const struct options *options) = {
-    [VERB_TOKEN] = verb_token, [VERB_HEADERS] = verb_headers, [VERB_STATUS] = verb_status,
-    [VERB_WAIT] = verb_wait,   [VERB_REFRESH] = verb_refresh, [VERB_CHECK] = verb_check,
+    [VERB_TOKEN] = verb_token,   [VERB_HEADERS] = verb_headers,   [VERB_STATUS] = verb_status,
+    [VERB_WAIT] = verb_wait,     [VERB_REJECTED] = verb_rejected, [VERB_REFRESH] = verb_refresh,
+    [VERB_RELOAD] = verb_reload, [VERB_EXPLAIN] = verb_explain,   [VERB_CHECK] = verb_check,
     [VERB_HELP] = print_help,
 };
 

@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/usec.h"
+#include "client/field.h"
 #include "client/table.h"
-
-/* The labels stand right-aligned before a colon, as systemctl's do. */
-#define LABEL_WIDTH 12
-
-/* "2026-01-31T23:59:59Z (in 53min)" */
-#define MOMENT_SIZE (RFC3339_SIZE + TEXT_SPAN_SIZE + 4)
 
 struct table_row table_row_from_status(const struct bearer_status *s)
 {
@@ -30,74 +22,79 @@ struct table_row table_row_from_status(const struct bearer_status *s)
     };
 }
 
-static void append_label(struct buffer *out, const char *label)
+/* What is refreshed only when somebody asks has no next moment; that needs saying. */
+static void append_next_refresh(struct buffer *out, const struct bearer_status *s, int64_t now,
+                                const struct style *style)
 {
-    buffer_appendf(out, "%*s: ", LABEL_WIDTH, label);
+    int64_t next_at = bearer_status_next_refresh_at(s);
+    bool is_empty = bearer_status_state(s) == BEARER_STATE_EMPTY && !bearer_status_is_preloaded(s);
+
+    if (next_at >= 0)
+        field_append_moment(out, "Next refresh", next_at, now);
+    else if (bearer_status_state(s) == BEARER_STATE_IDLE)
+        field_append_text(out, "Next refresh", "at the next request: nobody has asked for a while", style);
+    else if (is_empty)
+        field_append_text(out, "Next refresh", "at the first request (Preload=no)", style);
 }
 
-/* A line, or none when there is no value. */
-static void append_text(struct buffer *out, const char *label, const char *value, const struct style *style)
+/* That what is in use is what is used first. */
+static bool are_keys_preferred(const char *secret, const char *key)
 {
-    if (!value)
+    return (!secret || !strcmp(secret, "current")) && (!key || !strcmp(key, "primary"));
+}
+
+/* "next client secret, secondary subscription key" */
+static void append_keys(struct buffer *out, const struct bearer_status *s, bool has_all,
+                        const struct style *style)
+{
+    const char *secret = bearer_status_client_secret(s), *key = bearer_status_subscription_key(s);
+
+    if ((!secret && !key) || (!has_all && are_keys_preferred(secret, key)))
         return;
-    append_label(out, label);
-    text_append_clean(out, value, style->is_utf8);
+    field_append_label(out, "Keys in use");
+    if (secret) {
+        text_append_clean(out, secret, style->is_utf8);
+        buffer_append_string(out, " client secret");
+    }
+    if (secret && key)
+        buffer_append_string(out, ", ");
+    if (key) {
+        text_append_clean(out, key, style->is_utf8);
+        buffer_append_string(out, " subscription key");
+    }
     buffer_append_char(out, '\n');
 }
 
-static void append_moment(struct buffer *out, const char *label, int64_t at, int64_t now)
+void detail_append_outlook(struct buffer *out, const struct bearer_status *s, bool has_all_keys, int64_t now,
+                           const struct style *style)
 {
-    char absolute[RFC3339_SIZE], relative[TEXT_SPAN_SIZE];
+    const struct table_row row = table_row_from_status(s);
 
-    if (at < 0)
-        return;
-    append_label(out, label);
-    buffer_appendf(out, "%s (%s)\n", usec_format_rfc3339((usec_t) at * USEC_PER_SEC, absolute),
-                   text_moment(at, now, relative));
-}
-
-static void append_number(struct buffer *out, const char *label, int64_t number, const char *unit)
-{
-    if (number < 0)
-        return;
-    append_label(out, label);
-    buffer_appendf(out, "%" PRId64 "%s\n", number, unit);
-}
-
-/* The words of the last error begin behind the label and go on below it, so that all of them are seen. */
-static void append_last_error(struct buffer *out, const struct table_row *row, const struct style *style)
-{
-    _cleanup_(buffer_done) struct buffer lines = BUFFER_INIT(out->max);
-    size_t indent = LABEL_WIDTH + 2;
-
-    if (!row->error)
-        return;
-    text_append_wrapped(&lines, row->error, indent, style);
-    append_label(out, "Last error");
-    buffer_append_string(out, lines.size > indent ? buffer_peek(&lines) + indent : "\n");
+    field_append_label(out, "State");
+    state_append(out, &row, 0, style);
+    buffer_append_char(out, '\n');
+    field_append_label(out, "Left");
+    left_append(out, &row, true, 0, style);
+    buffer_append_char(out, '\n');
+    field_append_moment(out, "Issued", bearer_status_issued_at(s), now);
+    field_append_moment(out, "Expires", bearer_status_expires_at(s), now);
+    append_next_refresh(out, s, now, style);
+    append_keys(out, s, has_all_keys, style);
+    field_append_text(out, "Fingerprint", bearer_status_fingerprint(s), style);
+    field_append_number(out, "Generation", bearer_status_generation(s), "");
+    field_append_number(out, "Failures", bearer_status_consecutive_failures(s), " in a row");
+    field_append_wrapped(out, "Last error", row.error, style);
+    field_append_text(out, "Reason", bearer_status_error_reason(s), style);
+    field_append_number(out, "HTTP status", bearer_status_error_http_status(s), "");
+    field_append_moment(out, "Failed", row.error_at, now);
 }
 
 void detail_append(struct buffer *out, const struct bearer_status *s, int64_t now, const struct style *style)
 {
-    const struct table_row row = table_row_from_status(s);
-
-    append_text(out, "Profile", row.profile, style);
-    append_text(out, "Description", bearer_status_description(s), style);
-    append_text(out, "Provider", bearer_status_provider(s), style);
-    append_label(out, "State");
-    state_append(out, &row, 0, style);
-    buffer_append_char(out, '\n');
-    append_label(out, "Left");
-    left_append(out, &row, true, 0, style);
-    buffer_append_char(out, '\n');
-    append_moment(out, "Issued", bearer_status_issued_at(s), now);
-    append_moment(out, "Expires", bearer_status_expires_at(s), now);
-    append_moment(out, "Next refresh", row.next_refresh_at, now);
-    append_text(out, "Fingerprint", bearer_status_fingerprint(s), style);
-    append_number(out, "Generation", bearer_status_generation(s), "");
-    append_number(out, "Failures", bearer_status_consecutive_failures(s), " in a row");
-    append_last_error(out, &row, style);
-    append_text(out, "Reason", bearer_status_error_reason(s), style);
-    append_number(out, "HTTP status", bearer_status_error_http_status(s), "");
-    append_moment(out, "Failed", row.error_at, now);
+    field_append_text(out, "Profile", bearer_status_name(s), style);
+    field_append_text(out, "Description", bearer_status_description(s), style);
+    field_append_text(out, "Provider", bearer_status_provider(s), style);
+    for (size_t i = 0; i < bearer_status_n_allow(s); i++)
+        field_append_text(out, i == 0 ? "Allow" : NULL, bearer_status_allow(s, i), style);
+    detail_append_outlook(out, s, false, now, style);
 }

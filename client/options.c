@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/parse.h"
@@ -26,7 +27,10 @@ static const struct verb_spec verbs[N_VERBS] = {
     [VERB_HEADERS] = {"headers", "PROFILE",    1, 1,        "print the headers of an API call, for curl -H @<(...)"},
     [VERB_STATUS]  = {"status",  "[PROFILE]",  0, 1,        "show how all profiles are doing, or all about one"},
     [VERB_WAIT]    = {"wait",    "PROFILE...", 1, SIZE_MAX, "wait until all of them have a usable token"},
+    [VERB_REJECTED] = {"rejected", "PROFILE",  1, 1,        "say that the upstream refused the token, print another"},
     [VERB_REFRESH] = {"refresh", "PROFILE",    1, 1,        "fetch a new token now (for admins)"},
+    [VERB_RELOAD]  = {"reload",  "",           0, 0,        "read settings and keys anew, all or nothing (for admins)"},
+    [VERB_EXPLAIN] = {"explain", "PROFILE",    1, 1,        "show who may use it and why, and its last attempts (for admins)"},
     [VERB_CHECK]   = {"check",   "",           0, 0,        "read all settings and keys, print every problem, touch nothing"},
     [VERB_HELP]    = {"help",    "",           0, SIZE_MAX, "print this text"},
 };
@@ -36,6 +40,7 @@ enum option_kind {
     OPTION_FLAG,     /* bool */
     OPTION_TEXT,     /* const char * */
     OPTION_DURATION, /* usec_t, at most `max` */
+    OPTION_NUMBER,   /* uint64_t, 1 to `max` */
 };
 
 struct option_spec {
@@ -49,9 +54,13 @@ struct option_spec {
 };
 
 #define AT(member) offsetof(struct options, member)
-#define JSON_VERBS (BIT(VERB_TOKEN) | BIT(VERB_HEADERS) | BIT(VERB_STATUS))
+#define WAIT_VERBS (BIT(VERB_TOKEN) | BIT(VERB_REJECTED))
+#define JSON_VERBS                                                                                           \
+    (BIT(VERB_TOKEN) | BIT(VERB_HEADERS) | BIT(VERB_STATUS) | BIT(VERB_REJECTED) | BIT(VERB_RELOAD) |        \
+     BIT(VERB_EXPLAIN))
 #define LENGTH_MAX ((usec_t) INT64_MAX)
 #define WAIT_MAX   (BEARER_WAIT_MAX * USEC_PER_SEC)
+#define PID_MAX    INT32_MAX
 
 /* clang-format off */
 static const struct option_spec option_specs[] = {
@@ -59,14 +68,20 @@ static const struct option_spec option_specs[] = {
      "the daemon's socket; else $BEARERD_SOCKET, else the usual one"},
     {"min-ttl", "D",    OPTION_DURATION, AT(min_ttl_for), BIT(VERB_TOKEN), LENGTH_MAX,
      "token: with at least this much life left"},
-    {"wait",    "D",    OPTION_DURATION, AT(wait_for),    BIT(VERB_TOKEN), WAIT_MAX,
-     "token: how long to wait for a fetch, up to 60s; else 10s"},
+    {"wait",    "D",    OPTION_DURATION, AT(wait_for),    WAIT_VERBS,      WAIT_MAX,
+     "token, rejected: how long to wait for a fetch, up to 60s; else 10s"},
     {"timeout", "D",    OPTION_DURATION, AT(timeout_for), BIT(VERB_WAIT),  LENGTH_MAX,
      "wait: when to give up; else after 60s"},
     {"config",  "FILE", OPTION_TEXT,     AT(config_file), BIT(VERB_CHECK), 0,
      "check: the main settings; else the usual ones"},
+    {"fingerprint", "F", OPTION_TEXT,    AT(fingerprint), BIT(VERB_REJECTED), 0,
+     "rejected: of the token that was refused; else the current one"},
+    {"user",    "NAME", OPTION_TEXT,     AT(user),        BIT(VERB_EXPLAIN), 0,
+     "explain: may this user (or uid) use it?"},
+    {"pid",     "N",    OPTION_NUMBER,   AT(pid),         BIT(VERB_EXPLAIN), PID_MAX,
+     "explain: may this process use it?"},
     {"json",    NULL,   OPTION_FLAG,     AT(is_json),     JSON_VERBS,      0,
-     "token, headers, status: the daemon's answer as it is"},
+     "the daemon's answer as it is (not of wait, refresh and check)"},
     {"help",    NULL,   OPTION_FLAG,     AT(is_help),     ALL_VERBS,       0,
      "print this text"},
     {"version", NULL,   OPTION_FLAG,     AT(is_version),  ALL_VERBS,       0,
@@ -130,6 +145,19 @@ static int set_duration(const struct option_spec *spec, const char *value, usec_
     return -EINVAL;
 }
 
+static int set_number(const struct option_spec *spec, const char *value, uint64_t *target,
+                      struct buffer *complaint)
+{
+    uint64_t number = 0;
+
+    if (parse_u64_max(value, spec->max, &number) == 0 && number > 0) {
+        *target = number;
+        return 0;
+    }
+    buffer_appendf(complaint, "--%s=%s is not a number from 1 to %" PRIu64, spec->name, value, spec->max);
+    return -EINVAL;
+}
+
 static int set_option(const struct option_spec *spec, const char *value, struct options *options,
                       struct buffer *complaint)
 {
@@ -147,6 +175,8 @@ static int set_option(const struct option_spec *spec, const char *value, struct 
         return -EINVAL;
     case OPTION_DURATION:
         return set_duration(spec, value, target, complaint);
+    case OPTION_NUMBER:
+        return set_number(spec, value, target, complaint);
     }
     return -EINVAL;
 }
@@ -254,13 +284,13 @@ void options_print_help(FILE *out)
     (void) fprintf(out, "Usage: bearerctl [--socket PATH] VERB ...\n\n"
                         "Asks bearerd for access tokens and for how it is doing.\n\nVerbs:\n");
     for (size_t i = 0; i < N_VERBS; i++)
-        (void) fprintf(out, "  %-8s%-12s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+        (void) fprintf(out, "  %-9s%-12s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
     (void) fprintf(out, "\nOptions, anywhere on the line:\n");
     for (size_t i = 0; i < N_OPTIONS; i++)
-        (void) fprintf(out, "  --%-8s%-10s %s\n", option_specs[i].name,
+        (void) fprintf(out, "  --%-12s%-6s %s\n", option_specs[i].name,
                        option_specs[i].value ? option_specs[i].value : "", option_specs[i].help);
-    (void) fprintf(out,
-                   "\nD is a length of time: 90, 30s, 5min.\n\n"
-                   "Exit status: 0 done, 1 refused or failed upstream (check: problems found), 2 usage,\n"
-                   "3 the daemon cannot be reached, 4 timed out.\n");
+    (void) fprintf(
+        out, "\nD is a length of time: 90, 30s, 5min.\n\n"
+             "Exit status: 0 done, 1 refused or failed upstream (check, reload: problems found), 2 usage,\n"
+             "3 the daemon cannot be reached, 4 timed out.\n");
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/buffer.h"
@@ -20,7 +21,10 @@ enum verb {
     VERB_HEADERS,
     VERB_STATUS,
     VERB_WAIT,
+    VERB_REJECTED,
     VERB_REFRESH,
+    VERB_RELOAD,
+    VERB_EXPLAIN,
     VERB_CHECK,
     VERB_HELP,
     N_VERBS,
@@ -33,6 +37,9 @@ struct options {
     bool is_json;            /* --json */
     const char *socket_path; /* --socket, or NULL */
     const char *config_file; /* --config, or NULL */
+    const char *fingerprint; /* --fingerprint, or NULL; of any form */
+    const char *user;        /* --user, or NULL: a name or a number */
+    uint64_t pid;            /* --pid, or 0 */
     usec_t min_ttl_for;      /* --min-ttl, or USEC_INFINITY when not given; so are the next two */
     usec_t wait_for;         /* --wait; at most 60 s */
     usec_t timeout_for;      /* --timeout */

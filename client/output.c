@@ -16,22 +16,36 @@
 /* More than any message here, but not more than memory has: an argument of the command line may be quoted. */
 #define MESSAGE_MAX ((size_t) 4 * 1024 * 1024)
 
-void output_error(const char *format, ...)
+_printf_(2, 0) static void print_line(const char *prefix, const char *format, va_list args)
 {
     _cleanup_(buffer_done) struct buffer line = BUFFER_INIT(MESSAGE_MAX);
     char *text = NULL;
-    va_list args;
 
-    va_start(args, format);
-    int n = vasprintf(&text, format, args);
-    va_end(args);
-    if (n < 0)
+    if (vasprintf(&text, format, args) < 0)
         return;
     text_append_clean(&line, text, !strcmp(nl_langinfo(CODESET), "UTF-8"));
     free(text);
     if (buffer_error(&line) < 0)
         return;
-    (void) fprintf(stderr, "bearerctl: %s\n", buffer_peek(&line));
+    (void) fprintf(stderr, "%s%s\n", prefix, buffer_peek(&line));
+}
+
+void output_error(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    print_line("bearerctl: ", format, args);
+    va_end(args);
+}
+
+void output_note(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    print_line("", format, args);
+    va_end(args);
 }
 
 /* writev() until all is out. 0 or -errno; EPIPE among them, for SIGPIPE is ignored. */

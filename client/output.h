@@ -22,6 +22,9 @@ enum exit_status {
 /* Prints "bearerctl: ..." and a newline on standard error. Never with a token among the arguments. */
 _printf_(1, 2) void output_error(const char *format, ...);
 
+/* The same without "bearerctl: ", for a line that begins with a place or is a summary. */
+_printf_(1, 2) void output_note(const char *format, ...);
+
 /* Writes the text, and a newline where it does not end in one, to standard output. The exit status; says what
  * failed. */
 enum exit_status output_line(const char *text);

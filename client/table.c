@@ -40,6 +40,7 @@ static const char *state_colour(enum bearer_state state)
     case BEARER_STATE_FAILED:
         return "\033[1;31m"; /* bold red */
     case BEARER_STATE_EMPTY:
+    case BEARER_STATE_IDLE:
     case BEARER_STATE_UNKNOWN:
         return NULL;
     }

@@ -32,8 +32,13 @@ void table_append(struct buffer *out, const struct table_row *rows, size_t n_row
 /* The row of a status; borrows its texts. */
 struct table_row table_row_from_status(const struct bearer_status *s);
 
-/* Appends everything about one profile, a line each. */
+/* Appends everything about one profile, a line each. For admins, with the rules of Allow=. */
 void detail_append(struct buffer *out, const struct bearer_status *s, int64_t now, const struct style *style);
+
+/* Appends how a token stands and what comes next: state, time left, moments, failures, keys in use, last
+ * error. Of the keys all, or, unless `has_all_keys`, only when they are not the preferred ones. */
+void detail_append_outlook(struct buffer *out, const struct bearer_status *s, bool has_all_keys, int64_t now,
+                           const struct style *style);
 
 /* Appends a state in its colour, padded with spaces to `width` columns. */
 void state_append(struct buffer *out, const struct table_row *row, size_t width, const struct style *style);

@@ -5,7 +5,7 @@
 #include "client/verbs.h"
 
 /* Twice the longest list that is read: a table is shorter than its JSON, colours and all. */
-#define TABLE_MAX ((size_t) 32 * 1024 * 1024)
+#define TABLE_MAX ((size_t) 128 * 1024 * 1024)
 
 static enum exit_status print_table(const struct bearer_status_list *list, const struct style *style)
 {

@@ -18,6 +18,12 @@ enum exit_status verb_open(const struct options *options, struct bearer **ret)
     return EXIT_DONE;
 }
 
+static void set_wait(const struct options *options, struct bearer *b)
+{
+    if (options->wait_for != USEC_INFINITY)
+        (void) bearer_set_wait(b, (int) options_seconds(options->wait_for));
+}
+
 enum exit_status verb_token(const struct options *options)
 {
     _cleanup_(bearer_free_p) struct bearer *b = NULL;
@@ -28,8 +34,7 @@ enum exit_status verb_token(const struct options *options)
     if (status != EXIT_DONE)
         return status;
     /* Both are in range: the options' own limits are no wider. */
-    if (options->wait_for != USEC_INFINITY)
-        (void) bearer_set_wait(b, (int) options_seconds(options->wait_for));
+    set_wait(options, b);
     if (options->min_ttl_for != USEC_INFINITY)
         (void) bearer_set_min_ttl(b, options_seconds(options->min_ttl_for));
 
@@ -55,6 +60,48 @@ enum exit_status verb_headers(const struct options *options)
     for (size_t i = 0; i < bearer_headers_n_lines(headers) && status == EXIT_DONE; i++)
         status = output_line(bearer_headers_line(headers, i));
     return status;
+}
+
+/* The fingerprint of the token that there is now, without waiting for one that is not. */
+static enum exit_status get_fingerprint(struct bearer *b, const char *profile, struct bearer_token **ret)
+{
+    (void) bearer_set_wait(b, 0);
+    (void) bearer_set_min_ttl(b, 0);
+    if (bearer_get_token(b, profile, ret) != BEARER_OK)
+        return output_failure(b, profile);
+    (void) bearer_set_wait(b, BEARER_DEFAULT);
+    (void) bearer_set_min_ttl(b, BEARER_DEFAULT);
+    if (bearer_token_fingerprint(*ret))
+        return EXIT_DONE;
+    output_error("%s: the daemon gave the token no fingerprint", profile);
+    return EXIT_UNREACHABLE;
+}
+
+/* Prints the token to go on with, as the verb token does. */
+enum exit_status verb_rejected(const struct options *options)
+{
+    _cleanup_(bearer_free_p) struct bearer *b = NULL;
+    _cleanup_(bearer_token_free_p) struct bearer_token *rejected = NULL, *token = NULL;
+    const char *profile = options->args[0], *fingerprint = options->fingerprint;
+    char span[TEXT_SPAN_SIZE];
+
+    enum exit_status status = verb_open(options, &b);
+    if (status == EXIT_DONE && !fingerprint)
+        status = get_fingerprint(b, profile, &rejected);
+    if (status != EXIT_DONE)
+        return status;
+    if (rejected)
+        fingerprint = bearer_token_fingerprint(rejected);
+
+    set_wait(options, b);
+    if (bearer_report_rejected(b, profile, fingerprint, &token) != BEARER_OK) {
+        int64_t retry_after = bearer_error_retry_after(bearer_peek_error(b));
+        status = output_failure(b, profile);
+        if (bearer_error_http_status(bearer_peek_error(b)) == 429 && retry_after >= 0)
+            output_error("%s: it can be reported again in %s", profile, text_span(retry_after, span));
+        return status;
+    }
+    return output_line(options->is_json ? bearer_token_json(token) : bearer_token_value(token));
 }
 
 /* The daemon answers with the status that came of it; a token that was good before stays so, but that is not
@@ -84,6 +131,7 @@ enum exit_status verb_refresh(const struct options *options)
         output_error("%s: the fetch is still under way; see: bearerctl status %s", profile, profile);
         return EXIT_DONE;
     case BEARER_STATE_FRESH:
+    case BEARER_STATE_IDLE:
     case BEARER_STATE_UNKNOWN:
         return EXIT_DONE;
     }

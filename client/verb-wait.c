@@ -88,6 +88,13 @@ static size_t n_missing(const struct waiter *w)
     return n;
 }
 
+/* With Preload=no, and nobody has asked. */
+static bool is_dormant(const struct bearer_status *s)
+{
+    return bearer_status_state(s) == BEARER_STATE_IDLE ||
+           (bearer_status_state(s) == BEARER_STATE_EMPTY && !bearer_status_is_preloaded(s));
+}
+
 /* Takes note of what a status says. */
 static void note_status(struct awaited *a, const struct bearer_status *s)
 {
@@ -98,6 +105,9 @@ static void note_status(struct awaited *a, const struct bearer_status *s)
     a->is_failed = bearer_status_state(s) == BEARER_STATE_FAILED;
     if (a->is_ready)
         return;
+    /* Nobody fetches what nobody asks for, and asking is not for us: an older error is not why. */
+    if (a->is_polled && is_dormant(s))
+        message = "it is fetched on first use, and waits for one of its users to ask";
     if (!message && asprintf(&why, "it is %s", bearer_status_state_name(s)) < 0)
         why = NULL;
     set_why(a, message ? message : why);

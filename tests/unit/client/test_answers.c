@@ -265,6 +265,16 @@ static void tells_timed_out_from_failed(void **state _unused_)
     assert_int_equal(bearer_error_result(&e), BEARER_FAILED);
 }
 
+/* The settings are still being read: nobody has refused them yet. */
+static void tells_a_slow_reload_from_a_refused_one(void **state _unused_)
+{
+    struct bearer_error e =
+        problem_of(503, true, "{\"type\":\"urn:bearerd:problem:reload-timed-out\",\"detail\":\"d\"}");
+    assert_int_equal(bearer_error_result(&e), BEARER_TIMED_OUT);
+    e = problem_of(409, true, "{\"type\":\"urn:bearerd:problem:reload-refused\",\"detail\":\"d\"}");
+    assert_int_equal(bearer_error_result(&e), BEARER_REFUSED);
+}
+
 static void makes_do_without_a_problem_document(void **state _unused_)
 {
     struct bearer_error e = problem_of(500, false, "<html>oops</html>");
@@ -305,6 +315,7 @@ int main(void)
         cmocka_unit_test(reads_moments_of_one_form),
         cmocka_unit_test(tells_refused_from_failed),
         cmocka_unit_test(tells_timed_out_from_failed),
+        cmocka_unit_test(tells_a_slow_reload_from_a_refused_one),
         cmocka_unit_test(makes_do_without_a_problem_document),
         cmocka_unit_test(keeps_messages_to_one_clean_line),
     };

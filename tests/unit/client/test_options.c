@@ -103,6 +103,31 @@ static void refuses_what_is_no_length_of_time(void **state _unused_)
         assert_refused(PARSE(&line, "token", "shop", "--min-ttl", values[i]), &line, "--min-ttl=");
 }
 
+static void asks_for_whom(void **state _unused_)
+{
+    struct line line;
+
+    assert_int_equal(PARSE(&line, "explain", "shop", "--user", "www-data", "--pid=71"), 0);
+    assert_string_equal(line.options.user, "www-data");
+    assert_int_equal(line.options.pid, 71);
+    assert_int_equal(PARSE(&line, "explain", "shop"), 0);
+    assert_null(line.options.user);
+    assert_int_equal(line.options.pid, 0);
+    assert_int_equal(PARSE(&line, "rejected", "shop", "--fingerprint", "x", "--wait", "5", "--json"), 0);
+    assert_string_equal(line.options.fingerprint, "x");
+}
+
+static void refuses_what_is_no_process(void **state _unused_)
+{
+    static const char *const values[] = {"",    "0",    "-1",         "self",
+                                         "1.5", "0x10", "2147483648", "99999999999999999999"};
+    struct line line;
+
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+        assert_refused(PARSE(&line, "explain", "shop", "--pid", values[i]), &line,
+                       "is not a number from 1 to 2147483647");
+}
+
 static void suggests_what_was_meant(void **state _unused_)
 {
     struct line line;
@@ -121,6 +146,11 @@ static void refuses_an_option_of_another_verb(void **state _unused_)
     assert_refused(PARSE(&line, "status", "--wait", "5"), &line, "--wait does not go with status");
     assert_refused(PARSE(&line, "refresh", "shop", "--json"), &line, "--json does not go with refresh");
     assert_refused(PARSE(&line, "token", "shop", "--config", "/x"), &line, "--config does not go with token");
+    assert_refused(PARSE(&line, "token", "shop", "--user", "x"), &line, "--user does not go with token");
+    assert_refused(PARSE(&line, "rejected", "shop", "--min-ttl", "5"), &line,
+                   "--min-ttl does not go with rejected");
+    assert_refused(PARSE(&line, "reload", "shop"), &line, "one argument too many: shop");
+    assert_refused(PARSE(&line, "explain", "--pid", "5"), &line, "explain needs the name of a profile");
 }
 
 static void refuses_missing_and_surplus_words(void **state _unused_)
@@ -170,6 +200,8 @@ int main(void)
         cmocka_unit_test(waits_for_many),
         cmocka_unit_test(refuses_a_wait_the_daemon_would_not_take),
         cmocka_unit_test(refuses_what_is_no_length_of_time),
+        cmocka_unit_test(asks_for_whom),
+        cmocka_unit_test(refuses_what_is_no_process),
         cmocka_unit_test(suggests_what_was_meant),
         cmocka_unit_test(refuses_an_option_of_another_verb),
         cmocka_unit_test(refuses_missing_and_surplus_words),

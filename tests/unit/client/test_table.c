@@ -208,6 +208,7 @@ static void shows_all_about_one(void **state _unused_)
         "shop\",\"provider\":\"vipps\",\"state\":\"stale\",\"generation\":7,"
         "\"issued_at\":\"2026-01-31T11:30:00Z\",\"expires_at\":\"2026-01-31T12:30:00Z\",\"expires_in\":1800,"
         "\"next_refresh_at\":\"2026-01-31T12:00:40Z\",\"fingerprint\":\"0123456789abcdef\","
+        "\"client_secret\":\"current\",\"subscription_key\":\"primary\",\"preload\":null,"
         "\"consecutive_failures\":2,\"last_error\":{\"at\":\"2026-01-31T11:58:00Z\",\"reason\":\"timeout\","
         "\"http_status\":null,\"message\":\"no whole answer within 15s\"}}");
 
@@ -242,6 +243,30 @@ static void shows_one_that_has_nothing_yet(void **state _unused_)
     bearer_status_free(s);
 }
 
+static void shows_an_idle_one_and_its_second_keys(void **state _unused_)
+{
+    struct buffer out = BUFFER_INIT(OUT_MAX);
+    struct bearer_status *s = status_from(
+        "{\"name\":\"shop\",\"state\":\"idle\",\"expires_in\":60,\"preload\":false,"
+        "\"client_secret\":\"next\",\"subscription_key\":\"secondary\",\"allow\":[\"user:bob\",\"any\"]}");
+
+    assert_int_equal(bearer_status_state(s), BEARER_STATE_IDLE);
+    assert_true(bearer_status_is_usable(s));
+    detail_append(&out, s, NOW, &ascii);
+    assert_text(&out, "     Profile: shop\n"
+                      "       Allow: user:bob\n"
+                      "              any\n"
+                      "       State: idle\n"
+                      "        Left: 1min\n"
+                      "Next refresh: at the next request: nobody has asked for a while\n"
+                      " Keys in use: next client secret, secondary subscription key\n");
+    bearer_status_free(s);
+    s = status_from("{\"name\":\"shop\",\"state\":\"idle\",\"expires_in\":null}");
+    assert_false(bearer_status_is_usable(s));   /* its token is over */
+    assert_true(bearer_status_is_preloaded(s)); /* as long as nobody says otherwise */
+    bearer_status_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +283,7 @@ int main(void)
         cmocka_unit_test(obeys_no_control_character),
         cmocka_unit_test(shows_all_about_one),
         cmocka_unit_test(shows_one_that_has_nothing_yet),
+        cmocka_unit_test(shows_an_idle_one_and_its_second_keys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
