@@ -3,6 +3,7 @@
 
 import datetime
 import hashlib
+import os
 import re
 import time
 
@@ -135,7 +136,10 @@ STATUS_MEMBERS = [
     "fingerprint",
     "consecutive_failures",
     "last_error",
-]
+    "client_secret",
+    "subscription_key",
+    "preload",
+] + (["allow"] if os.geteuid() == 0 else [])  # for admins: user:root
 
 
 def test_status(daemon, shop):
@@ -146,6 +150,7 @@ def test_status(daemon, shop):
     assert (status["name"], status["description"]) == ("shop", "Web shop, sales unit 123456")
     assert (status["provider"], status["state"], status["consecutive_failures"]) == ("vipps", "fresh", 0)
     assert status["last_error"] is None
+    assert (status["client_secret"], status["subscription_key"], status["preload"]) == ("current", "primary", True)
     for member in ("generation", "issued_at", "expires_at", "next_refresh_at", "fingerprint"):
         assert status[member] == token[member] or member.endswith("_at")
         assert type(status[member]) is type(token[member])

@@ -90,7 +90,7 @@ def test_wrong_method_for_refresh(daemon, method):
         "/v1/profiles/../profiles/shop/token",
         "/V1/profiles/shop/token",
         "/v2/profiles/shop/token",
-        "/v1/profiles/shop/rejected",
+        "/v1/profiles/shop/reject",
         "/v1/explain",
         "/healthz/",
         "/metrics.txt",

@@ -60,7 +60,7 @@ CONTRACT = {
     "bearerd_waiters": ("gauge", set()),
     "bearerd_build_info": ("gauge", {"version"}),
 }
-STATES = {"empty", "fetching", "fresh", "refreshing", "stale", "failed"}
+STATES = {"empty", "fetching", "fresh", "refreshing", "stale", "failed", "idle"}
 
 
 def test_metrics_of_the_contract(daemon, shop, upstream):
@@ -252,4 +252,4 @@ def test_the_parser_of_this_suite_knows_the_form():
     line = parse_line("<7>http: no event")
     assert (line.event, line.message, line.level) == (None, "http: no event", 7)
     assert parse_line("==12== Invalid read").level is None
-    assert len(EVENTS) == 10
+    assert len(EVENTS) == 18

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 
-from .http import Metrics, parse_answer
+from .http import Metrics, parse_answer, request_bytes
 from .settings import PATIENCE
 
 # Reads {"data": hex} a line, sends it on a connection of its own, answers {"data": hex} with all that came back.
@@ -61,14 +61,13 @@ class Caller:
             raise {"PermissionError": PermissionError}.get(answer["error"], OSError)(answer["error"])
         return bytes.fromhex(answer["data"])
 
-    def raw(self, method, target):
+    def raw(self, method, target, body=b""):
         """The bytes of the answer to one request."""
-        text = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        return self.exchange(text.encode())
+        return self.exchange(request_bytes(target, method, ["Connection: close"], body))
 
-    def call(self, method, target):
+    def call(self, method, target, body=b""):
         """One request; an Answer."""
-        return parse_answer(self.raw(method, target), method)
+        return parse_answer(self.raw(method, target, body), method)
 
     def get(self, target):
         return self.call("GET", target)

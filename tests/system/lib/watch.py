@@ -23,6 +23,14 @@ EVENTS = (
     "clock-skew",
     "client-dropped",
     "settings-problem",
+    "key-fallback",
+    "settings-reloaded",
+    "reload-refused",
+    "token-handout",
+    "token-handouts",
+    "access-denials",
+    "token-rejected",
+    "profile-idle",
 )
 ERROR, WARNING, NOTICE, INFO, DEBUG = 3, 4, 5, 6, 7
 
