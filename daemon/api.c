@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define TYPE_JSON    "application/json"
 #define TYPE_PROBLEM "application/problem+json"
@@ -133,6 +134,24 @@ void api_done(struct api *a)
     api_forget(a);
 }
 
+/* Told once the answer has gone out: finding out who the caller is takes longer than the answer itself. */
+static void note_handout(struct request *r, bool has_waited)
+{
+    const struct profile *p = &r->entry->profile;
+
+    r->handout = (struct handout){
+        .is_pending = r->method != REQUEST_HEAD, .has_waited = has_waited, .generation = p->generation};
+    memcpy(r->handout.fingerprint, p->token.fingerprint, sizeof(r->handout.fingerprint));
+}
+
+void api_answered(void *userdata, struct request *r)
+{
+    if (!r->handout.is_pending)
+        return;
+    api_tell_handout(userdata, r);
+    r->handout.is_pending = false;
+}
+
 /* The current token, in the form asked for: from the cache where the same second has one. */
 static struct response *answer_token(struct api *a, struct request *r, bool has_waited)
 {
@@ -157,7 +176,7 @@ static struct response *answer_token(struct api *a, struct request *r, bool has_
                               "the answer could not be made: out of memory");
         *c = wanted;
     }
-    api_note_handout(a, r, has_waited);
+    note_handout(r, has_waited);
     return api_count(a, r, response_ref(c->response));
 }
 

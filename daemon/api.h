@@ -63,5 +63,7 @@ void api_forget(struct api *a);
 struct response *api_handle(void *userdata, struct request *r);
 void api_hang_up(void *userdata, struct request *r);
 
+void api_answered(void *userdata, struct request *r);
+
 /* A waiter came out of the registry: the answer to its request. NULL when memory is out. */
 struct response *api_finish(struct api *a, struct request *r);

@@ -43,7 +43,8 @@ static struct audit_caller load_caller(struct request *r, char program[static PR
         .uid = r->peer.uid,
         .unit = r->peer.unit,
         .exe = request_load_program(r, program, PROGRAM_SIZE),
-        .profile = r->entry ? r->entry->profile.name : NULL,
+        /* Its name also where a reload has taken it away since. */
+        .profile = r->entry || r->handout.is_pending ? r->route.profile : NULL,
     };
 }
 
@@ -65,21 +66,20 @@ static struct audit_record *open_record(struct api *a, struct request *r, enum a
     return record;
 }
 
-void api_note_handout(struct api *a, struct request *r, bool has_waited)
+void api_tell_handout(struct api *a, struct request *r)
 {
-    const struct profile *p = &r->entry->profile;
+    const struct handout *h = &r->handout;
     struct audit_caller caller;
     char program[PROGRAM_SIZE];
 
-    if (!audit_has_handouts(a->audit) || r->method == REQUEST_HEAD)
+    if (!audit_has_handouts(a->audit))
         return;
+    r->entry = registry_find(a->registry, r->route.profile);
     struct audit_record *record = open_record(a, r, AUDIT_HANDOUT, &caller, program);
-    const struct audit_handout handout = {
-        .pid = r->peer.pid,
-        .has_waited = has_waited,
-        .generation = p->generation,
-        .fingerprint = p->token.fingerprint,
-    };
+    const struct audit_handout handout = {.pid = r->peer.pid,
+                                          .has_waited = h->has_waited,
+                                          .generation = h->generation,
+                                          .fingerprint = h->fingerprint};
     if (audit_count_handout(a->audit, record, &handout, api_time(a).now))
         report_handout(a->log, &caller, &handout);
 }

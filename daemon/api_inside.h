@@ -36,8 +36,8 @@ bool api_is_admin(const struct api *a, struct request *r);
  * latter. */
 struct response *api_refuse_unknown(struct api *a, struct request *r);
 
-/* A token of r->entry is handed to the caller: tells the audit. */
-void api_note_handout(struct api *a, struct request *r, bool has_waited);
+/* The token of r->handout has gone out: tells the audit. The profile may be gone by now. */
+void api_tell_handout(struct api *a, struct request *r);
 
 /* A token of r->entry was reported as rejected, and what the registry said: tells the log, once a token. */
 void api_note_rejection(struct api *a, struct request *r, const char *fingerprint, enum answer answer);

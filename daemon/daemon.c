@@ -230,7 +230,8 @@ static int start_server(struct daemon *d)
 {
     const struct daemon_settings *s = &d->settings.daemon;
     const struct server_limits limits = {s->max_connections, s->max_connections_per_user};
-    const struct server_handler handler = {.handle = api_handle, .hang_up = api_hang_up, .userdata = &d->api};
+    const struct server_handler handler = {
+        .handle = api_handle, .hang_up = api_hang_up, .answered = api_answered, .userdata = &d->api};
 
     int r = listen_socket_open(&d->socket, s, d->log);
     if (r < 0)
@@ -347,6 +348,9 @@ static void daemon_done(struct daemon *d)
     }
     fetches_cancel(d);
     (void) server_free(d->server);
+    /* The last answers have ended with their connections. */
+    if (d->audit)
+        report_audit_rest(d);
     api_done(&d->api);
     (void) audit_free(d->audit);
     (void) upstream_free(d->upstream);
@@ -375,7 +379,6 @@ int daemon_run(struct settings *settings_take, const struct settings_source *sou
         return EXIT_FAILURE;
     }
     r = sd_event_loop(d.event);
-    report_audit_rest(&d);
     if (r < 0) {
         log_error(log, "the event loop failed: %s", strerror(-r));
         return EXIT_FAILURE;

@@ -150,15 +150,16 @@ static void summarize(const struct daemon *d, usec_t now, struct summary *ret)
     *ret = (struct summary){.next_at = USEC_INFINITY};
     for (size_t i = 0; i < d->registry.n_entries; i++) {
         const struct profile *p = &d->registry.entries[i]->profile;
+        bool is_idle = p->is_idle || (p->settings && !p->settings->is_preloaded && p->n_failures == 0);
         if (profile_is_usable_for(p, MIN_TTL_DEFAULT, now))
             ret->n_usable++;
-        else if (p->settings && !p->settings->is_preloaded && p->n_failures == 0)
+        else if (is_idle)
             ret->n_idle++;
         if (profile_next_attempt_at(p) < ret->next_at) {
             ret->next_at = profile_next_attempt_at(p);
             ret->next = p;
         }
-        if (p->n_failures == 0)
+        if (p->n_failures == 0 || p->is_idle)
             continue;
         size_t length = strlen(ret->failing);
         if (ret->n_failing++ < STATUS_NAMES_MAX)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/connection.h"
 #include "host/peer.h"
@@ -21,8 +22,17 @@ void callers_init(struct callers *callers)
     unit_finder_init(&callers->unit_finder);
 }
 
+static void known_forget(struct known_process *k)
+{
+    if (k->pid != 0)
+        (void) close(k->pidfd);
+    *k = (struct known_process){0};
+}
+
 void callers_done(struct callers *callers)
 {
+    for (size_t i = 0; i < KNOWN_PROCESSES; i++)
+        known_forget(&callers->known[i]);
     pid_watch_done(&callers->pid_watch);
     unit_finder_done(&callers->unit_finder);
 }
@@ -30,6 +40,7 @@ void callers_done(struct callers *callers)
 void callers_note_accept(struct callers *callers)
 {
     callers->has_accepted = true;
+    callers->n_accepted++;
     pid_watch_note_accept(&callers->pid_watch);
 }
 
@@ -54,7 +65,7 @@ unsigned server_files_per_connection(void)
 
 void caller_init(struct caller *caller, struct callers *callers, int32_t pid)
 {
-    *caller = (struct caller){.pidfd = -1, .at_accept = UNIT_KNOWN};
+    *caller = (struct caller){.pidfd = -1, .at_accept = UNIT_KNOWN, .accepted_as = callers->n_accepted};
     if (callers->has_peer_pidfd)
         return;
     int fd = pid > 0 ? pidfd_of(pid) : -ESRCH;
@@ -148,19 +159,41 @@ static uint64_t identity_by_start(int32_t pid, int pidfd)
     return (stat.start_ticks + 1) << PID_BITS | (uint32_t) pid;
 }
 
+static uint64_t find_identity(struct connection *c, int *ret_pidfd)
+{
+    enum unit_answer problem;
+    _cleanup_fd_ int pidfd = pin(c, &problem);
+
+    if (pidfd < 0)
+        return 0;
+    uint64_t id = pidfd_identity(pidfd);
+    if (id == 0 && c->server->callers.unit_finder.has_proc)
+        id = identity_by_start(c->request.peer.pid, pidfd);
+    if (id != 0)
+        *ret_pidfd = TAKE_FD(pidfd);
+    return id;
+}
+
 uint64_t request_process_id(struct request *r)
 {
     struct connection *c = container_of(r, struct connection, request);
-    enum unit_answer problem;
+    struct callers *callers = &c->server->callers;
+    struct known_process *k = &callers->known[(uint32_t) r->peer.pid % KNOWN_PROCESSES];
+    int pidfd = -1;
 
     if (c->caller.process_id != 0)
         return c->caller.process_id;
-    _cleanup_fd_ int pidfd = pin(c, &problem);
+    if (r->peer.pid > 0 && k->pid == r->peer.pid && c->caller.accepted_as > k->known_since &&
+        c->caller.at_accept == UNIT_KNOWN && pidfd_is_alive(k->pidfd)) {
+        c->caller.process_id = k->id;
+        return k->id;
+    }
+    c->caller.process_id = find_identity(c, &pidfd);
     if (pidfd < 0)
-        return 0;
-    c->caller.process_id = pidfd_identity(pidfd);
-    if (c->caller.process_id == 0 && c->server->callers.unit_finder.has_proc)
-        c->caller.process_id = identity_by_start(r->peer.pid, pidfd);
+        return c->caller.process_id;
+    known_forget(k);
+    *k = (struct known_process){
+        .pid = r->peer.pid, .pidfd = pidfd, .id = c->caller.process_id, .known_since = callers->n_accepted};
     return c->caller.process_id;
 }
 

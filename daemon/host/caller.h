@@ -32,13 +32,30 @@ struct caller {
     enum unit_answer at_accept; /* without SO_PEERPIDFD: UNIT_KNOWN, or why its process is not known */
     bool is_to_reconnect;       /* it was refused something because of that */
     uint64_t process_id;        /* request_process_id(), once asked */
+    uint64_t accepted_as;       /* which of all connections */
     uint64_t asked_in; /* the turn of the loop in which `answer` was found for this request; 0: none */
     enum unit_answer answer;
     char unit[UNIT_NAME_SIZE]; /* what request->peer.unit points to */
 };
 
+/*
+ * Processes that asked a moment ago: finding out a process's identity takes several times as long as an
+ * answer, and one that opens a connection for each request would pay for it each time. While a process that
+ * we hold a pidfd of lives, its number is nobody else's; so a connection that was accepted after we took hold
+ * of it, from that number, is from it.
+ */
+struct known_process {
+    int32_t pid; /* 0: free */
+    int pidfd;
+    uint64_t id;
+    uint64_t known_since; /* in accepted connections */
+};
+#define KNOWN_PROCESSES 64
+
 /* Of the server. */
 struct callers {
+    struct known_process known[KNOWN_PROCESSES]; /* by the last digits of the pid */
+    uint64_t n_accepted;
     bool has_peer_pidfd;
     bool has_unit_rules;
     bool has_accepted; /* since the last callers_end_turn() */

@@ -368,6 +368,8 @@ void connection_handle_completed(void *userdata _unused_, struct MHD_Connection 
     /* The connection broke while its request waited. */
     if (c->phase == PHASE_WAITING && !c->response)
         c->server->handler.hang_up(c->server->handler.userdata, &c->request);
+    else if (c->server->handler.answered)
+        c->server->handler.answered(c->server->handler.userdata, &c->request);
     c->response = response_unref(c->response);
     connection_enter(c, PHASE_IDLE);
     /* What was sent is still read. */

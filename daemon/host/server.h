@@ -36,6 +36,14 @@ struct response;
 /* The most of a request body that is read. */
 #define REQUEST_BODY_MAX ((size_t) 4096)
 
+/* A token that went out with the answer. */
+struct handout {
+    bool is_pending; /* there is one, and nobody was told of it */
+    bool has_waited;
+    uint64_t generation;
+    char fingerprint[FINGERPRINT_SIZE];
+};
+
 /* One request, valid from the handler's call until it is answered or hung up. */
 struct request {
     struct route route;
@@ -53,6 +61,7 @@ struct request {
     const char *unit_problem; /* after request_load_unit(): why there is no unit, or NULL; static */
     struct waiter waiter;     /* the handler's, for a request that waits */
     struct entry *entry;      /* the handler's */
+    struct handout handout;   /* the handler's: what answered() is to tell */
     bool is_waiting; /* the handler's: its NULL means that the answer comes later, not that memory is out */
 };
 
@@ -63,6 +72,9 @@ struct server_handler {
     struct response *(*handle)(void *userdata, struct request *r);
     /* The client of a request that waits has left, or the server stops: forget the request. */
     void (*hang_up)(void *userdata, struct request *r);
+    /* The answer is on its way, or nobody is there to take it: the last that is heard of the request. What
+     * can wait until here makes nobody wait. May be NULL. */
+    void (*answered)(void *userdata, struct request *r);
     void *userdata;
 };
 

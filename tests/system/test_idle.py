@@ -128,6 +128,7 @@ def test_keys_that_are_bad_are_found_out_on_first_use(daemon, upstream):
         assert (answer.status, answer.problem["state"]) == (503, "failed")
     assert n_requests(upstream, client) == 1
     assert daemon.get("/readyz").status == 200, "it is not among those that are kept ready"
+    daemon.stop()
     assert len(daemon.log.find("profile-failed")) == 1
 
 
@@ -137,6 +138,7 @@ def test_while_it_is_used_it_is_refreshed(daemon, upstream, shop):
     with Load(daemon, [f"{TOKEN}?wait=0"], threads=1) as load:
         load.wait_generation(4)
     assert load.failures == [], "never made to wait, as with Preload=yes"
+    daemon.stop()
     assert not daemon.log.find("profile-idle")
 
 
@@ -219,5 +221,6 @@ def test_a_minute_without_a_request(daemon, upstream):
     assert n_requests(upstream, clients["brief"]) == counts["brief"] + 1
     # Awake for good: the schedule goes on.
     upstream.wait(clients["brief"]["client_id"], requests=counts["brief"] + 3)
+    daemon.stop()
     assert len(daemon.log.find("profile-idle", "^brief: ")) == 1
     assert not daemon.log.find("refresh-failed") and not daemon.log.find("profile-failed")

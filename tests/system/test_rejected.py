@@ -66,9 +66,10 @@ def test_a_thousand_reports_are_one_request(daemon, upstream, shop, is_held):
     assert token != old["access_token"] and token == daemon.token("shop")["access_token"]
     assert upstream.ping(daemon.headers("shop")) == (200, {"client": shop["client_id"]})
     assert n_requests(upstream, shop) == 2
+    daemon.wait_metric("bearerd_waiters", 0)
+    daemon.stop()
     [line] = daemon.log.find("token-rejected")
     assert line.level == WARNING and old["fingerprint"] in line.message
-    daemon.wait_metric("bearerd_waiters", 0)
 
 
 def test_the_answer_is_that_of_token(daemon, upstream, shop):
@@ -88,6 +89,7 @@ def test_an_old_fingerprint_costs_nothing(daemon, upstream, shop):
         answer = report(daemon, fingerprint, "?wait=0")
         assert (answer.status, answer.json["generation"]) == (200, 2)
     assert n_requests(upstream, shop) == 2
+    daemon.stop()
     assert not daemon.log.find("token-rejected")
 
 
@@ -165,6 +167,7 @@ def test_who_cannot_wait_for_the_spacing_is_told_so(daemon, upstream, shop):
     assert new["access_token"] == old["access_token"]
     assert new["next_refresh_at"] == daemon.status("shop")["next_refresh_at"] < old["next_refresh_at"]
     assert n_requests(upstream, shop) == 1
+    daemon.stop()
     assert len(daemon.log.find("token-rejected")) == 1, "one report, that three callers made"
 
 
@@ -247,7 +250,11 @@ def test_who_reports_every_token_is_stopped_and_nobody_else(daemon, upstream, sh
         assert reject(daemon, carol).json["generation"] == 6
         assert reject(daemon, alice).status == 429, "what others do is no pardon"
     assert n_requests(upstream, shop) == 6
-    assert daemon.metrics().value("bearerd_api_requests_total", profile="shop", code="429") == 51
+    metrics = daemon.metrics()
+    assert metrics.value("bearerd_api_requests_total", profile="shop", code="429") == 51
+    assert metrics.value("bearerd_rejected_reports_total", profile="shop", outcome="taken") == 5
+    assert metrics.value("bearerd_rejected_reports_total", profile="shop", outcome="refused") == 51
+    daemon.stop()
     taken, refused = daemon.log.find("token-rejected", level=WARNING), daemon.log.find("token-rejected", level=NOTICE)
     assert len(taken) == 5
     assert len(refused) == 2, "told once after each report that was taken"

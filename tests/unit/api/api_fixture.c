@@ -409,8 +409,11 @@ struct request make_post(uint32_t uid, const char *target, const char *body)
     return r;
 }
 
-static const struct response *keep_answer(struct response *answer)
+/* It is on its way, as the server says. */
+static const struct response *keep_answer(struct request *r, struct response *answer)
 {
+    if (answer)
+        api_answered(&f.api, r);
     (void) response_unref(last_answer);
     last_answer = answer;
     return answer;
@@ -421,7 +424,7 @@ const struct response *ask_with(struct request *r)
     waiter_init(&r->waiter);
     struct response *answer = api_handle(&f.api, r);
     buffer_done(&r->body);
-    return keep_answer(answer);
+    return keep_answer(r, answer);
 }
 
 const struct response *ask(uint32_t uid, const char *method, const char *target)
@@ -440,7 +443,7 @@ const struct response *finish_waiting(struct request *r)
     struct waiter *w = registry_pop_answer(&f.registry);
 
     assert_ptr_equal(w, &r->waiter);
-    return keep_answer(api_finish(&f.api, r));
+    return keep_answer(r, api_finish(&f.api, r));
 }
 
 const char *member(const struct response *answer, const char *name)

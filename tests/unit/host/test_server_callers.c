@@ -2,6 +2,9 @@
 #include "server_fixture.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/unit.h"
 
@@ -117,6 +120,59 @@ static void the_caller_is_this_process(void **state _unused_)
     (void) close(fd);
 }
 
+/* Asks on a new connection, or on one that is there; the answer is sent. */
+static uint64_t ask_process_id(void)
+{
+    int fd;
+    struct request *r = wait_with_request(&fd);
+    uint64_t id = request_process_id(r);
+
+    server_answer(r, make_response(0));
+    api.n_waiting = 0;
+    loop_settle();
+    (void) close(fd);
+    loop_settle();
+    return id;
+}
+
+static int pidfd_of_the_dead(void)
+{
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(0);
+    int fd = (int) syscall(SYS_pidfd_open, child, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    return fd;
+}
+
+/* What is remembered of a process holds for connections that came later, while it lives. */
+static void a_process_is_known_again_while_it_lives(void **state _unused_)
+{
+    struct known_process *k = &server->callers.known[(uint32_t) getpid() % KNOWN_PROCESSES];
+    uint64_t id = ask_process_id(), made_up = id + 1;
+
+    assert_int_not_equal(id, 0);
+    assert_int_equal(k->pid, getpid());
+    assert_int_equal(k->id, id);
+    k->id = made_up;
+    assert_int_equal(ask_process_id(), made_up);
+    /* A connection that came before it was known could be of an earlier process of that number. */
+    k->known_since += 2;
+    assert_int_equal(ask_process_id(), id);
+    /* One that has ended: the number is another's by now. */
+    k->id = made_up;
+    (void) close(k->pidfd);
+    k->pidfd = pidfd_of_the_dead();
+    assert_int_equal(ask_process_id(), id);
+    assert_int_equal(k->id, id);
+    /* Another process with the same last digits has the place. */
+    k->id = made_up;
+    k->pid += KNOWN_PROCESSES;
+    assert_int_equal(ask_process_id(), id);
+}
+
 static void a_process_that_is_not_there_has_no_unit(void **state _unused_)
 {
     const char *problem = NULL;
@@ -207,6 +263,7 @@ int main(void)
         TEST(refusals_are_counted_by_limit),
         TEST(limits_can_change),
         TEST(the_caller_is_this_process),
+        TEST(a_process_is_known_again_while_it_lives),
         TEST(a_process_that_is_not_there_has_no_unit),
         TEST(who_is_in_doubt_has_to_connect_anew),
         TEST(idle_connections_in_doubt_are_closed_with_the_first_rule),
