@@ -226,6 +226,25 @@ static int start_registry(struct daemon *d)
     return fill_registry(d);
 }
 
+/* Those that the service manager passed, or else our own. */
+static int open_sockets(struct daemon *d, struct listeners *ret)
+{
+    struct listeners l = {0};
+    int fd;
+
+    while (l.n_items < SERVER_SOCKETS_MAX && (fd = passed_fds_take_socket(&d->passed)) >= 0)
+        l.items[l.n_items++] = (struct listener){.fd = fd, .is_inherited = true};
+    if (l.n_items == 0) {
+        int r = listen_socket_open(&d->socket, &d->settings.daemon, d->log);
+        if (r < 0)
+            return r;
+        l.items[l.n_items++] = (struct listener){.fd = TAKE_FD(d->socket.fd)};
+    }
+    passed_fds_done(&d->passed, d->log);
+    *ret = l;
+    return 0;
+}
+
 static int start_server(struct daemon *d)
 {
     const struct daemon_settings *s = &d->settings.daemon;
@@ -233,10 +252,12 @@ static int start_server(struct daemon *d)
     const struct server_handler handler = {
         .handle = api_handle, .hang_up = api_hang_up, .answered = api_answered, .userdata = &d->api};
 
-    int r = listen_socket_open(&d->socket, s, d->log);
+    struct listeners listeners;
+
+    int r = open_sockets(d, &listeners);
     if (r < 0)
         return r;
-    r = server_new(&d->server, d->event, TAKE_FD(d->socket.fd), &limits, &handler, d->log);
+    r = server_new(&d->server, d->event, &listeners, &limits, &handler, d->log);
     if (r < 0)
         return r;
     server_set_unit_rules(d->server, settings_have_unit_rules(&d->settings));
@@ -361,16 +382,20 @@ static void daemon_done(struct daemon *d)
         (void) sd_event_source_disable_unref(sources[i]);
     (void) sd_event_unref(d->event);
     registry_done(&d->registry);
+    passed_fds_done(&d->passed, NULL);
     listen_socket_done(&d->socket);
     settings_done(&d->settings);
 }
 
-int daemon_run(struct settings *settings_take, const struct settings_source *source, struct log *log)
+int daemon_run(struct settings *settings_take, struct passed_fds *passed_take,
+               const struct settings_source *source, struct log *log)
 {
     _cleanup_(daemon_done) struct daemon d = {
         .log = log, .settings = *settings_take, .socket = LISTEN_SOCKET_INIT};
 
     *settings_take = (struct settings){0};
+    d.passed = *passed_take;
+    *passed_take = (struct passed_fds){0};
     list_init(&d.fetches);
     reload_init(&d.reload, &d, source);
     int r = start(&d);

@@ -20,6 +20,7 @@
 #include "core/audit.h"
 #include "core/registry.h"
 #include "host/listen.h"
+#include "host/passed_fds.h"
 #include "host/server.h"
 #include "host/settings_load.h"
 #include "host/supervisor.h"
@@ -37,7 +38,8 @@ struct daemon {
     struct upstream *upstream;
     struct supervisor *supervisor;
     struct server *server;
-    struct listen_socket socket;
+    struct listen_socket socket; /* our own, where the service manager passed none */
+    struct passed_fds passed;
     sd_event_source *timer;       /* registry_next_at() */
     sd_event_source *kick;        /* the registry's queues are to be emptied */
     sd_event_source *ready_timer; /* READY at the latest */
@@ -54,7 +56,8 @@ struct daemon {
  * were read, and are read again by a reload. Returns the exit status: 0
  * ended by SIGTERM or SIGINT, 1 failed. What failed has been logged.
  */
-int daemon_run(struct settings *settings_take, const struct settings_source *source, struct log *log);
+int daemon_run(struct settings *settings_take, struct passed_fds *passed_take,
+               const struct settings_source *source, struct log *log);
 
 /* Empties the registry's queues: starts, logs, answers; then sets the timer anew. Never from within a
  * request: that is what daemon_kick() is for. */

@@ -12,6 +12,7 @@
  *
  *   host/               the outside, one file for each thing out there
  *     server connection response users   HTTP over the Unix socket: libmicrohttpd
+ *     server_sockets passed_fds          several sockets; what the service manager passes
  *     upstream upstream_transfer upstream_outcome  requests to issuers: libcurl
  *     wiping_allocator system_ca         what libcurl and OpenSSL are given
  *     listen                             the socket file
@@ -31,9 +32,10 @@
  *     daemon_settings profile_settings profile_check profile_headers
  *
  *   core/               decisions, without clock, descriptor or library
- *     profile profile_steps profile_reload profile_keys policy reports  the state machine; which key; when to
- * ask registry registry_waiters registry_reload schedule  all profiles, their waiters; new settings; who asks
- * next token settings access unit pid_reuse audit stats
+ *     profile profile_steps profile_reload profile_keys   the state machine; which key
+ *     policy reports                                      when to ask; budgets
+ *     registry registry_waiters registry_reload schedule  all profiles, their waiters; new settings; turns
+ *     token settings access unit pid_reuse audit stats
  *
  *   base/               libc only
  *     secret locked buffer   bytes that must not leak
@@ -178,6 +180,7 @@ static int block_signals(void)
 int main(int argc, char **argv)
 {
     _cleanup_(settings_done) struct settings settings = {0};
+    struct passed_fds passed = {0};
     struct arguments a = {.log_level = LOG_LEVEL_INFO};
     struct log log;
 
@@ -199,6 +202,11 @@ int main(int argc, char **argv)
     }
     if (a.is_check)
         return check(&a);
+    r = passed_fds_read(&passed);
+    if (r < 0) {
+        log_error(&log, "cannot take the descriptors that the service manager passed: %s", strerror(-r));
+        return EXIT_FAILURE;
+    }
     const struct settings_source source = {
         .config_path = a.config,
         .socket_path = a.socket,
@@ -207,7 +215,9 @@ int main(int argc, char **argv)
         .wall_now = clock_wall(),
     };
     r = load_settings(&source, &log, &settings);
-    if (r >= 0)
+    if (r >= 0) {
+        passed_fds_done(&passed, NULL);
         return r;
-    return daemon_run(&settings, &source, &log);
+    }
+    return daemon_run(&settings, &passed, &source, &log);
 }

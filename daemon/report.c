@@ -198,7 +198,8 @@ void report_ready(struct daemon *d)
         return;
     report_status(d);
     supervisor_ready(d->supervisor);
+    const char *socket = d->socket.path ? d->socket.path : "the service manager's socket";
     log_with(d->log, LOG_LEVEL_NOTICE, LOG_EVENT_STARTED, (FIELD("SOCKET", d->socket.path)),
              "bearerd %s serves %zu profile%s on %s", BEARERD_VERSION, d->registry.n_entries,
-             d->registry.n_entries == 1 ? "" : "s", d->socket.path);
+             d->registry.n_entries == 1 ? "" : "s", socket);
 }

@@ -306,6 +306,7 @@ static enum MHD_Result dispatch(struct connection *c)
     struct server *s = c->server;
 
     connection_enter(c, PHASE_WAITING);
+    c->has_asked = true;
     c->request.is_waiting = false;
     struct response *response = s->handler.handle(s->handler.userdata, &c->request);
     return response || !c->request.is_waiting ? send_response(c, response) : MHD_YES;
@@ -375,6 +376,8 @@ void connection_handle_completed(void *userdata _unused_, struct MHD_Connection 
     /* What was sent is still read. */
     if (c->caller.is_to_reconnect)
         (void) shutdown(c->fd, SHUT_RDWR);
+    else if (c->server->is_stopping)
+        connection_stop_reading(c);
 }
 
 /*
@@ -457,6 +460,16 @@ void connection_notice(struct connection *c, uint32_t epoll_events)
     case PHASE_REFUSED:
         return;
     }
+}
+
+void connection_stop_reading(struct connection *c)
+{
+    (void) shutdown(c->fd, SHUT_RD);
+}
+
+bool connection_is_expected_to_ask(const struct connection *c)
+{
+    return c->phase == PHASE_READING || (c->phase == PHASE_IDLE && !c->has_asked);
 }
 
 void connection_expire(struct connection *c)

@@ -38,7 +38,17 @@ struct connection {
     bool is_half_closed; /* the client has closed its sending half; libmicrohttpd has been or is to be told */
     bool is_suspended;   /* by MHD_suspend_connection() */
     bool has_groups;
+    bool has_asked;  /* a whole request has come on it */
     bool is_aborted; /* nobody is there any more, or no memory for an answer: close */
+};
+
+/* One socket that is listened on. */
+struct server_socket {
+    struct server *server;
+    int fd;
+    bool is_inherited;       /* the service manager's: it goes on listening there when we end */
+    sd_event_source *source; /* NULL for libmicrohttpd's own */
+    bool is_stuck;           /* accepting failed for want of something: until a connection ends */
 };
 
 struct server {
@@ -60,11 +70,14 @@ struct server {
     struct users users;
     struct callers callers;
     sd_event_source *callers_timer; /* renews what callers know while nobody connects; NULL: never wanted */
-    int listen_fd;                  /* libmicrohttpd's; -1 once it is closed */
+    int queues_fd; /* an epoll over all sockets that are listened on: readable while anybody waits */
+    struct server_socket sockets[SERVER_SOCKETS_MAX]; /* the first is libmicrohttpd's; fd -1: closed */
+    size_t n_sockets;
     uint64_t max_connections_at_start; /* what libmicrohttpd has room for */
     size_t n_lingering;                /* in PHASE_REFUSED */
     bool is_stopping;
     sd_event_source *grace_timer;
+    sd_event_source *last_call_timer; /* while stopping: for those whose request has not come */
     void (*drained)(void *userdata);
     void *drained_userdata;
 };
@@ -103,6 +116,12 @@ void connection_notice(struct connection *c, uint32_t epoll_events);
 
 /* Takes a request that waits back from the handler and closes. Does nothing in other phases. */
 void connection_hang_up(struct connection *c);
+
+/* The server stops: what was sent is still read, and what is sent after this fails at the sender. */
+void connection_stop_reading(struct connection *c);
+
+/* True for one whose client has connected, or begun to send, and could not know that the server stops. */
+bool connection_is_expected_to_ask(const struct connection *c);
 
 /* Its phase has lasted too long: ends it, with 408 where a request had begun. */
 void connection_expire(struct connection *c);

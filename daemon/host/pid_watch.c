@@ -40,6 +40,7 @@ void pid_watch_init(struct pid_watch *w)
     *w = (struct pid_watch){
         .loadavg_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC),
         .ticks_per_sec = ticks > 0 ? (uint64_t) ticks : 1,
+        .has_one_queue = true,
     };
 }
 
@@ -127,6 +128,8 @@ void pid_watch_renew(struct pid_watch *w, int listen_fd)
         w->next.is_set = false;
         return;
     }
+    if (!w->has_one_queue)
+        return;
     w->next = b;
     /* The kernel cuts every backlog to somaxconn, which may have been larger once, and lets in one more. */
     uint64_t backlog = read_number("/proc/sys/net/core/somaxconn", UINT32_MAX);

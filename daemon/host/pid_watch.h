@@ -18,6 +18,8 @@ struct pid_watch {
     struct pid_baseline
         next;               /* set: good for those who connected after it, and some others are before them */
     uint64_t n_before_next; /* connections to accept until those are certainly through */
+    /* They can be counted in one queue only: of several, nobody knows which one moves. */
+    bool has_one_queue;
 };
 
 /* Nothing is known until the first pid_watch_renew(). */

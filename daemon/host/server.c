@@ -10,11 +10,15 @@
 #include <sys/socket.h>
 
 #include "host/connection.h"
+#include "host/server_sockets.h"
 
 /* What libmicrohttpd may use for a connection's request and the headers of its answer. */
 #define CONNECTION_MEMORY 8192
 /* How many events are looked at in one go. */
 #define WATCH_BATCH 64
+
+/* A client that has connected sends its request at once; who only keeps a place is not waited for. */
+#define LAST_CALL_FOR USEC_PER_SEC
 
 /* First bytes are noticed before libmicrohttpd reads them. */
 #define PRIORITY_WATCH (SD_EVENT_PRIORITY_NORMAL - 20)
@@ -33,7 +37,8 @@ void server_run(struct server *s)
 
     s->has_closed = false;
     (void) MHD_run(s->mhd);
-    callers_end_turn(&s->callers, s->listen_fd);
+    server_sockets_arm(s);
+    callers_end_turn(&s->callers, s->queues_fd);
     /* Its epoll is edge-triggered: what it has not finished, it tells by a time-out of zero and in no other
      * way. And where it has stopped accepting because of a limit, it looks whether there is room again only
      * when a run begins, but makes room when one ends. */
@@ -82,9 +87,9 @@ static int on_callers_timer(sd_event_source *source, uint64_t usec _unused_, voi
 {
     struct server *s = userdata;
 
-    if (!callers_want_timer(&s->callers) || s->listen_fd < 0)
+    if (!callers_want_timer(&s->callers) || s->is_stopping)
         return 0;
-    pid_watch_renew(&s->callers.pid_watch, s->listen_fd);
+    pid_watch_renew(&s->callers.pid_watch, s->queues_fd);
     usec_t interval_for = pid_watch_interval_for(&s->callers.pid_watch);
     (void) sd_event_source_set_time_accuracy(source, interval_for / 2);
     (void) sd_event_source_set_time_relative(source, interval_for);
@@ -244,36 +249,45 @@ static int add_sources(struct server *s)
     return r < 0 ? r : 0;
 }
 
-int server_new(struct server **ret, sd_event *event, int listen_fd, const struct server_limits *limits,
-               const struct server_handler *handler, struct log *log)
+static void listeners_close(const struct listeners *listeners)
 {
-    _cleanup_(server_free_p) struct server *s = NULL;
-    _cleanup_fd_ int fd = listen_fd;
+    for (size_t i = 0; i < listeners->n_items; i++)
+        (void) close(listeners->items[i].fd);
+}
 
-    s = calloc(1, sizeof(*s));
-    if (!s)
+int server_new(struct server **ret, sd_event *event, const struct listeners *listeners,
+               const struct server_limits *limits, const struct server_handler *handler, struct log *log)
+{
+    _cleanup_(server_free_p) struct server *s = calloc(1, sizeof(*s));
+
+    if (!s) {
+        listeners_close(listeners);
         return -ENOMEM;
+    }
     *s = (struct server){.event = sd_event_ref(event),
                          .log = log,
                          .limits = *limits,
                          .handler = *handler,
                          .watch_fd = -1,
-                         .listen_fd = listen_fd,
+                         .queues_fd = -1,
                          .max_connections_at_start = limits->max_connections,
                          .timer_at = USEC_INFINITY};
     for (unsigned i = 0; i < N_PHASES; i++)
         list_init(&s->phases[i]);
     list_init(&s->half_closed);
+    server_sockets_init(s, listeners);
     callers_init(&s->callers);
+    s->callers.pid_watch.has_one_queue = listeners->n_items == 1;
     s->watch_fd = epoll_create1(EPOLL_CLOEXEC);
     if (s->watch_fd < 0)
         return -errno;
-    int r = start_mhd(s, fd);
+    int r = start_mhd(s, s->sockets[0].fd);
+    if (r >= 0)
+        r = server_sockets_watch(s);
     if (r < 0)
         return r;
-    (void) TAKE_FD(fd);
     s->callers.has_accepted = true;
-    callers_end_turn(&s->callers, s->listen_fd);
+    callers_end_turn(&s->callers, s->queues_fd);
     r = add_sources(s);
     if (r < 0)
         return r;
@@ -304,24 +318,14 @@ static int on_grace_over(sd_event_source *source _unused_, uint64_t usec _unused
     return 0;
 }
 
-/* Accepts everything that waits at the socket, then closes that. */
-static void accept_rest(struct server *s)
+static int on_last_call_over(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
-    static const struct sockaddr nameless = {AF_UNIX, {0}};
-    _cleanup_fd_ int listen_fd = MHD_quiesce_daemon(s->mhd);
+    struct server *s = userdata;
 
-    s->listen_fd = -1;
-
-    /* From here on connect() fails: what waits is a finite number, and nobody gets in between the last accept
-     * and the close. */
-    (void) shutdown(listen_fd, SHUT_RD);
-    for (;;) {
-        int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
-            (void) MHD_add_connection(s->mhd, fd, &nameless, sizeof(sa_family_t));
-        else if (errno != EINTR && errno != ECONNABORTED)
-            return;
-    }
+    for (unsigned i = 0; i < N_PHASES; i++)
+        list_foreach(item, &s->phases[i])
+            connection_stop_reading(container_of(item, struct connection, in_phase));
+    return 0;
 }
 
 void server_stop(struct server *s, usec_t grace_for, void (*drained)(void *userdata), void *userdata)
@@ -329,12 +333,18 @@ void server_stop(struct server *s, usec_t grace_for, void (*drained)(void *userd
     s->is_stopping = true;
     s->drained = drained;
     s->drained_userdata = userdata;
-    accept_rest(s);
-    /* What was sent before this is still read; what is sent after it fails at the sender. */
+    server_sockets_close(s);
     for (unsigned i = 0; i < N_PHASES; i++) {
-        list_foreach(item, &s->phases[i])(void)
-            shutdown(container_of(item, struct connection, in_phase)->fd, SHUT_RD);
+        list_foreach(item, &s->phases[i])
+        {
+            struct connection *c = container_of(item, struct connection, in_phase);
+            if (!connection_is_expected_to_ask(c))
+                connection_stop_reading(c);
+        }
     }
+    if (sd_event_add_time(s->event, &s->last_call_timer, CLOCK_BOOTTIME,
+                          usec_add(server_now(s), LAST_CALL_FOR), USEC_PER_MSEC, on_last_call_over, s) < 0)
+        (void) on_last_call_over(NULL, 0, s);
     usec_t until = s->stats.n_connections == 0 ? 0 : usec_add(server_now(s), grace_for);
     if (sd_event_add_time(s->event, &s->grace_timer, CLOCK_BOOTTIME, until, USEC_PER_MSEC, on_grace_over, s) <
         0)
@@ -358,11 +368,14 @@ struct server *server_free(struct server *s)
     if (s->mhd) {
         wake_all(s);
         MHD_stop_daemon(s->mhd);
+        /* With its socket, where it still had one. */
+        s->sockets[0].fd = -1;
     }
-    sd_event_source *sources[] = {s->watch_source, s->mhd_source,  s->again_source,
-                                  s->timer,        s->grace_timer, s->callers_timer};
+    sd_event_source *sources[] = {s->watch_source, s->mhd_source,    s->again_source,   s->timer,
+                                  s->grace_timer,  s->callers_timer, s->last_call_timer};
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
         (void) sd_event_source_disable_unref(sources[i]);
+    server_sockets_done(s);
     if (s->watch_fd >= 0)
         (void) close(s->watch_fd);
     callers_done(&s->callers);

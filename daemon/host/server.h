@@ -89,8 +89,25 @@ struct server_limits {
     uint64_t max_connections_per_user;
 };
 
-/* Serves on `listen_fd` (taken, also on failure). `log` is borrowed. 0 or -errno. */
-_must_check_ int server_new(struct server **ret, sd_event *event, int listen_fd,
+/* A socket to serve on. */
+struct listener {
+    int fd;            /* taken */
+    bool is_inherited; /* passed by the service manager, who keeps it: never shut down, only closed */
+};
+
+/* More than anybody has units for. */
+#define SERVER_SOCKETS_MAX 8
+
+struct listeners {
+    struct listener items[SERVER_SOCKETS_MAX];
+    size_t n_items;
+};
+
+/*
+ * Serves on all of `listeners` (1 to SERVER_SOCKETS_MAX; their descriptors are taken, also on failure). `log`
+ * is borrowed. 0 or -errno.
+ */
+_must_check_ int server_new(struct server **ret, sd_event *event, const struct listeners *listeners,
                             const struct server_limits *limits, const struct server_handler *handler,
                             struct log *log);
 
@@ -117,10 +134,12 @@ DEFINE_CLEANUP(struct server *, server_free, server_free)
 void server_answer(struct request *r, struct response *response);
 
 /*
- * Takes what has been sent and nothing more: accepts what waits at the socket, closes it, and lets no
- * connection send another request (a request that was sent is answered, one that comes later fails at the
- * sender, which knows that it was not read). `drained` is called, from the loop, when the last connection is
- * gone, and after `grace_for` anyway.
+ * Takes what has been sent and nothing more: accepts what waits at a socket of our own, closes it, and lets
+ * no connection send another request (a request that was sent is answered, one that comes later fails at the
+ * sender, which knows that it was not read). Whoever has connected and not asked yet, or is in the middle of
+ * asking, has another second for it. At an inherited socket nobody is turned away: who is not accepted yet
+ * waits there for the next process. `drained` is called, from the loop, when the last connection is gone, and
+ * after `grace_for` anyway.
  */
 void server_stop(struct server *s, usec_t grace_for, void (*drained)(void *userdata), void *userdata);
 

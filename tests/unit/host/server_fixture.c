@@ -2,6 +2,7 @@
 #include "server_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -13,8 +14,8 @@ struct fake_api api;
 struct server *server;
 
 static sd_event *event;
-static struct sockaddr_un address;
-static socklen_t address_size;
+static struct sockaddr_un addresses[N_SOCKETS_MAX];
+static socklen_t address_sizes[N_SOCKETS_MAX];
 static char *read_text;
 
 static void keep(struct log *log _unused_, const struct log_entry *entry)
@@ -71,20 +72,36 @@ static void hang_up(void *userdata, struct request *r)
     a->waiting[i] = a->waiting[--a->n_waiting];
 }
 
-void server_restart(uint64_t max_connections, uint64_t max_connections_per_user)
+int listen_at(size_t i)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    /* The kernel picks a name. */
+    addresses[i] = (struct sockaddr_un){.sun_family = AF_UNIX};
+    assert_int_equal(bind(fd, (struct sockaddr *) &addresses[i], sizeof(sa_family_t)), 0);
+    address_sizes[i] = sizeof(addresses[i]);
+    assert_int_equal(getsockname(fd, (struct sockaddr *) &addresses[i], &address_sizes[i]), 0);
+    assert_int_equal(listen(fd, 128), 0);
+    return fd;
+}
+
+void server_restart_at(const struct listeners *listeners, uint64_t max_connections,
+                       uint64_t max_connections_per_user)
 {
     const struct server_limits limits = {max_connections, max_connections_per_user};
     const struct server_handler handler = {.handle = handle, .hang_up = hang_up, .userdata = &api};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     server = server_free(server);
-    /* The kernel picks a name. */
-    address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(sa_family_t)), 0);
-    address_size = sizeof(address);
-    assert_int_equal(getsockname(fd, (struct sockaddr *) &address, &address_size), 0);
-    assert_int_equal(listen(fd, 128), 0);
-    assert_int_equal(server_new(&server, event, fd, &limits, &handler, &test_log), 0);
+    assert_int_equal(server_new(&server, event, listeners, &limits, &handler, &test_log), 0);
+}
+
+void server_restart(uint64_t max_connections, uint64_t max_connections_per_user)
+{
+    int fd = listen_at(0);
+
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    server_restart_at(&(struct listeners){.items = {{.fd = fd}}, .n_items = 1}, max_connections,
+                      max_connections_per_user);
 }
 
 int server_set_up(void **state _unused_)
@@ -116,12 +133,12 @@ void loop_settle(void)
     fail_msg("the loop spins");
 }
 
-int client_try_connect(int *ret_fd)
+static int try_connect(size_t i, int *ret_fd)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     assert_true(fd >= 0);
-    if (connect(fd, (struct sockaddr *) &address, address_size) < 0) {
+    if (connect(fd, (struct sockaddr *) &addresses[i], address_sizes[i]) < 0) {
         int r = -errno;
         (void) close(fd);
         return r;
@@ -130,12 +147,22 @@ int client_try_connect(int *ret_fd)
     return 0;
 }
 
-int client_connect(void)
+int client_try_connect(int *ret_fd)
+{
+    return try_connect(0, ret_fd);
+}
+
+int client_connect_to(size_t i)
 {
     int fd = -1;
 
-    assert_int_equal(client_try_connect(&fd), 0);
+    assert_int_equal(try_connect(i, &fd), 0);
     return fd;
+}
+
+int client_connect(void)
+{
+    return client_connect_to(0);
 }
 
 int client_send(int fd, const char *text)

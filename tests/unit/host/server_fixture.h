@@ -48,11 +48,24 @@ int server_tear_down(void **state);
 /* The same with other limits, in place of the one that is there. */
 void server_restart(uint64_t max_connections, uint64_t max_connections_per_user);
 
+/* The number of sockets that a test can listen on. */
+#define N_SOCKETS_MAX 2
+
+/* A socket that is listened on, as a service manager passes it: blocking. Clients find it by its number. */
+int listen_at(size_t i);
+
+/* A server on these, in place of the one that is there. Takes the descriptors. */
+void server_restart_at(const struct listeners *listeners, uint64_t max_connections,
+                       uint64_t max_connections_per_user);
+
 /* Turns the loop until there is nothing to do at this moment. Fails the test when that never is. */
 void loop_settle(void);
 
 /* A client that has connected; the server knows of it after loop_settle(). Close it with close(). */
 int client_connect(void);
+
+/* The same at the socket of that number; client_connect() goes to number 0. */
+int client_connect_to(size_t i);
 
 /* As client_connect(): 0 or -errno. */
 int client_try_connect(int *ret_fd);

@@ -196,7 +196,7 @@ static void what_comes_after_the_stop_fails_at_the_sender(void **state _unused_)
 {
     _cleanup_fd_ int idle = client_connect(), waiting = client_connect(), later = -1;
 
-    loop_settle();
+    (void) client_ask(idle, GET_HEALTH);
     api.does_wait = true;
     (void) client_ask(waiting, GET_TOKEN);
     stop(SEC(60));
@@ -206,7 +206,7 @@ static void what_comes_after_the_stop_fails_at_the_sender(void **state _unused_)
     loop_settle();
     assert_true(is_closed(idle));
     assert_int_equal(n_drained, 0);
-    assert_int_equal(api.n_calls, 1);
+    assert_int_equal(api.n_calls, 2);
     server_answer(api.waiting[0], make_response(0));
     loop_settle();
     assert_int_equal(count_text(client_read(waiting, NULL), "hello"), 1);
@@ -224,15 +224,34 @@ static void without_connections_it_is_drained_at_once(void **state _unused_)
     assert_int_equal(n_drained, 1);
 }
 
-/* Half a request will never be whole: nothing waits for it. */
+/* It could not know: who has just connected, or is in the middle of asking, is answered. */
+static void whose_request_is_on_its_way_at_the_stop_is_answered(void **state _unused_)
+{
+    _cleanup_fd_ int fresh = client_connect(), half = client_connect();
+
+    (void) client_ask(half, "GET /healthz HTTP/1.1\r\n");
+    stop(SEC(60));
+    loop_settle();
+    assert_int_equal(n_drained, 0);
+    assert_int_equal(count_text(client_ask(fresh, GET_HEALTH), "hello"), 1);
+    assert_int_equal(count_text(client_ask(half, "Host: x\r\n\r\n"), "hello"), 1);
+    /* But once. */
+    assert_true(is_closed(fresh) && is_closed(half));
+    assert_int_equal(n_drained, 1);
+}
+
+/* Half a request that will never be whole: nothing waits for it for long. */
 static void half_a_request_does_not_hold_up_the_end(void **state _unused_)
 {
-    _cleanup_fd_ int fd = client_connect();
+    _cleanup_fd_ int fd = client_connect(), silent = client_connect();
 
     (void) client_ask(fd, "GET /healthz HTTP/1.1\r\n");
     stop(SEC(60));
     loop_settle();
-    assert_true(is_closed(fd));
+    assert_int_equal(n_drained, 0);
+    assert_int_equal(sd_event_source_set_time(server->last_call_timer, 0), 0);
+    loop_settle();
+    assert_true(is_closed(fd) && is_closed(silent));
     assert_int_equal(n_drained, 1);
 }
 
@@ -337,6 +356,7 @@ int main(void)
         TEST(who_waits_at_the_stop_is_answered),
         TEST(what_comes_after_the_stop_fails_at_the_sender),
         TEST(without_connections_it_is_drained_at_once),
+        TEST(whose_request_is_on_its_way_at_the_stop_is_answered),
         TEST(half_a_request_does_not_hold_up_the_end),
         TEST(who_does_not_take_the_answer_is_waited_for_until_the_grace_is_over),
         TEST(a_slow_reader_within_the_grace_gets_all),
