@@ -14,6 +14,7 @@
 #include "host/process.h"
 #include "host/random.h"
 #include "report.h"
+#include "restart.h"
 
 /* What is due is done before requests of the same turn are answered. */
 #define PRIORITY_TIMER (SD_EVENT_PRIORITY_NORMAL - 30)
@@ -72,6 +73,7 @@ void daemon_pump(struct daemon *d)
         api_forget(&d->api);
         report_status(d);
     }
+    restart_save(d);
     if (d->registry.n_starting == 0)
         report_ready(d);
     while ((w = registry_pop_answer(&d->registry))) {
@@ -163,6 +165,8 @@ static int on_ready_time(sd_event_source *source _unused_, uint64_t usec _unused
 static void on_drained(void *userdata)
 {
     struct daemon *d = userdata;
+
+    restart_save_all(d);
     (void) sd_event_exit(d->event, EXIT_SUCCESS);
 }
 
@@ -348,6 +352,8 @@ static int start(struct daemon *d)
     if (r >= 0)
         r = start_registry(d);
     if (r >= 0)
+        r = restart_begin(d);
+    if (r >= 0)
         r = audit_new(&d->audit, s->audit);
     if (r >= 0)
         r = upstream_new(&d->upstream, d->event, d->log);
@@ -375,9 +381,10 @@ static void daemon_done(struct daemon *d)
     api_done(&d->api);
     (void) audit_free(d->audit);
     (void) upstream_free(d->upstream);
+    (void) state_store_free(d->state);
     (void) supervisor_free(d->supervisor);
     sd_event_source *sources[] = {d->timer,      d->kick,       d->ready_timer, d->signals[0],
-                                  d->signals[1], d->signals[2], d->audit_timer};
+                                  d->signals[1], d->signals[2], d->audit_timer, d->save_timer};
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
         (void) sd_event_source_disable_unref(sources[i]);
     (void) sd_event_unref(d->event);

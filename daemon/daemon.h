@@ -23,6 +23,7 @@
 #include "host/passed_fds.h"
 #include "host/server.h"
 #include "host/settings_load.h"
+#include "host/state_store.h"
 #include "host/supervisor.h"
 #include "host/upstream.h"
 #include "reload.h"
@@ -40,14 +41,19 @@ struct daemon {
     struct server *server;
     struct listen_socket socket; /* our own, where the service manager passed none */
     struct passed_fds passed;
+    struct state_store *state;
     sd_event_source *timer;       /* registry_next_at() */
     sd_event_source *kick;        /* the registry's queues are to be emptied */
     sd_event_source *ready_timer; /* READY at the latest */
     sd_event_source *audit_timer; /* audit_next_at() */
+    sd_event_source
+        *save_timer; /* when what could not be saved is tried again; off: nothing waits for that */
     sd_event_source *signals[3];
     struct list fetches; /* in flight, the oldest first (fetch.h) */
     int64_t wall_offset; /* wall clock minus CLOCK_BOOTTIME, as shown (daemon_time) */
     usec_t skew_logged_at;
+    size_t n_restored;    /* profiles that go on where another process ended */
+    size_t n_interrupted; /* of these, in the middle of a request */
     bool is_stopping;
 };
 

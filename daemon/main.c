@@ -8,6 +8,7 @@
  *   daemon.c            owns every object; start, loop, stop
  *   api.c api_access.c api_views.c   what each request of the API comes to; who may; states
  *   fetch.c reload.c    one upstream request; settings read anew
+ *   restart.c           what goes on over a restart
  *   report.c report_audit.c          what people are told
  *
  *   host/               the outside, one file for each thing out there
@@ -20,12 +21,14 @@
  *     unit_finder cgroup_tree proc       the unit of a process
  *     settings_load settings_worker files keys key_proof user_names check  settings and keys from the disk
  *     supervisor journal                 systemd: notify and watchdog; the log
+ *     state_store state_memory           what outlives the process, in the service manager's keeping
  *     clock random process               the clocks, random bytes, process limits
  *
  *   wire/               bytes <-> core types
  *     grant assertion basic form base64 pem        token requests
  *     token_response refusal redact skew json_read what comes back
  *     route reply explain json metrics http        the API
+ *     state_record state_region                    what outlives the process
  *
  *   config/             settings texts -> structs, through tables
  *     ini table values url access_list
@@ -33,7 +36,7 @@
  *
  *   core/               decisions, without clock, descriptor or library
  *     profile profile_steps profile_reload profile_keys   the state machine; which key
- *     policy reports                                      when to ask; budgets
+ *     policy reports saved                                when to ask; budgets; what outlives the process
  *     registry registry_waiters registry_reload schedule  all profiles, their waiters; new settings; turns
  *     token settings access unit pid_reuse audit stats
  *

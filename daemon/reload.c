@@ -9,6 +9,7 @@
 #include "fetch.h"
 #include "host/clock.h"
 #include "report.h"
+#include "restart.h"
 
 void reload_init(struct reload *r, struct daemon *d, const struct settings_source *source)
 {
@@ -161,6 +162,8 @@ static void apply(struct reload *r, struct registry_plan *plan, struct settings 
     api_forget(&d->api);
     audit_forget_processes(d->audit);
     keep_start_up(&d->settings.daemon, &new->daemon);
+    for (size_t i = 0; i < plan->n_removed; i++)
+        restart_forget(d, plan->removed[i]);
     registry_apply(&d->registry, plan, new->daemon.concurrent_fetches, now);
 
     struct settings old = d->settings;

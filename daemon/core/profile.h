@@ -142,6 +142,8 @@ struct profile {
     bool is_unusable;
     bool is_expiry_noted; /* NOTE_EXPIRED was given for this outage */
 
+    unsigned n_interrupted; /* requests in a row whose answer the daemon did not live to see (core/saved.h) */
+    usec_t held_until_at;   /* while there are: no caller sets off the next one before */
     unsigned n_failures;    /* in a row */
     struct failure failure; /* the last one; meaningful while has_failed_ever */
     usec_t failed_at;       /* when */

@@ -29,7 +29,8 @@ static void step_fetch(struct step *s)
 
 static void step_fetch_if_preloaded(struct step *s)
 {
-    if (s->p->settings->is_preloaded)
+    /* Where a moment is planned already, another process has left it (core/saved.h). */
+    if (s->p->settings->is_preloaded && (s->p->refresh_at == USEC_INFINITY || s->p->refresh_at <= s->now))
         step_begin_attempt(s);
 }
 
@@ -102,11 +103,17 @@ static void step_answer_or_wait(struct step *s)
     s->actions->verdict = judge_request(s);
 }
 
+/* The distance that is kept after requests whose answer nobody saw; in the past: none. */
+static usec_t held_until_at(const struct profile *p)
+{
+    return p->n_interrupted > 0 ? p->held_until_at : 0;
+}
+
 /* A request in EMPTY: only an explicit small min_ttl can still be served. */
 static void step_answer_or_fetch(struct step *s)
 {
     s->actions->verdict = judge_request(s);
-    if (s->actions->verdict == VERDICT_WAIT)
+    if (s->actions->verdict == VERDICT_WAIT && held_until_at(s->p) <= s->now)
         step_fetch(s);
 }
 
@@ -114,7 +121,9 @@ static void step_answer_or_fetch(struct step *s)
  * have waited long for a slot. */
 static usec_t spaced_at(const struct profile *p)
 {
-    return usec_add(p->token.sent_at, policy_spacing_for(&p->settings->refresh, p->token.lifetime_for));
+    usec_t at = usec_add(p->token.sent_at, policy_spacing_for(&p->settings->refresh, p->token.lifetime_for));
+
+    return usec_max(at, held_until_at(p));
 }
 
 /*
@@ -212,6 +221,7 @@ static void accept_failure(struct step *s, const struct failure *failure)
     usec_t left_for = 0;
 
     p->is_fetching = false;
+    p->n_interrupted = 0;
     keys_give_up(p);
     remember_attempt(s, failure);
     if (p->n_failures < UINT32_MAX)
@@ -266,6 +276,7 @@ static void step_accept(struct step *s)
     p->is_fetching = false;
     p->is_expiry_noted = false;
     p->n_failures = 0;
+    p->n_interrupted = 0;
     p->generation++;
     p->arrived_at = s->now;
     p->refresh_at = policy_refresh_at(&p->settings->refresh, t, s->now, s->event->random);

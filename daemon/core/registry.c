@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How often in an IdleAfter= a use is saved that changes nothing else. */
+#define USE_SAVES 8
+
 void registry_init(struct registry *r, size_t n_slots, uint64_t seed)
 {
     *r = (struct registry){.random = seed};
@@ -12,6 +15,7 @@ void registry_init(struct registry *r, size_t n_slots, uint64_t seed)
     list_init(&r->answers);
     list_init(&r->notes);
     list_init(&r->proof_waiters);
+    list_init(&r->unsaved);
 }
 
 void registry_done(struct registry *r)
@@ -45,6 +49,8 @@ struct entry *entry_new(void)
         return NULL;
     list_init(&e->waiters);
     list_init(&e->noted);
+    list_init(&e->unsaved);
+    e->saved_slot = SIZE_MAX;
     return e;
 }
 
@@ -191,12 +197,64 @@ static void entry_end_attempt(struct registry *r, struct entry *e, usec_t now)
                                                               : PROOF_GIVEN);
 }
 
+void registry_mark_unsaved(struct registry *r, struct entry *e)
+{
+    if (list_is_empty(&e->unsaved))
+        list_append(&r->unsaved, &e->unsaved);
+}
+
+struct entry *registry_pop_unsaved(struct registry *r)
+{
+    struct list *first = list_pop(&r->unsaved);
+    return first ? container_of(first, struct entry, unsaved) : NULL;
+}
+
+int entry_save(struct entry *e, struct saved_profile *ret)
+{
+    int k = profile_save(&e->profile, ret);
+
+    if (k < 0)
+        return k;
+    ret->was_sent = e->is_in_flight;
+    e->use_saved_at = e->profile.used_at;
+    return 0;
+}
+
+/* A use alone is saved now and then: so often that the next process knows about whether anybody asks. */
+static bool is_use_unsaved(const struct entry *e)
+{
+    const struct profile_settings *s = e->settings;
+
+    if (!s || s->is_preloaded)
+        return false;
+    usec_t interval_for = usec_max(s->idle_after_for / USE_SAVES, USEC_PER_SEC);
+    return e->profile.used_at >= usec_add(e->use_saved_at, interval_for);
+}
+
 void entry_hold_token_settings(struct entry *e)
 {
     if (e->token_settings == e->profile.token_settings)
         return;
     profile_settings_free(e->token_settings);
     e->token_settings = profile_settings_ref(e->settings);
+}
+
+void registry_restore(struct registry *r, struct entry *e, struct saved_profile *saved, bool is_same,
+                      usec_t now)
+{
+    if (!e->settings || !is_same) {
+        profile_restore_generation(&e->profile, saved);
+    } else {
+        profile_restore(&e->profile, saved, now, next_random(r));
+        entry_hold_token_settings(e);
+    }
+    registry_mark_unsaved(r, e);
+}
+
+void registry_restore_gone(struct registry *r, const struct saved_profile *saved)
+{
+    if (r->generation_floor < saved->generation)
+        r->generation_floor = saved->generation;
 }
 
 struct actions entry_step(struct registry *r, struct entry *e, struct event *event, usec_t now)
@@ -209,6 +267,9 @@ struct actions entry_step(struct registry *r, struct entry *e, struct event *eve
         schedule_add(&r->schedule, &e->job, entry_urgent_at(e, now));
     heap_set(&r->wakes, &e->wake, actions.wake_at);
     entry_note(r, e, &actions);
+    if (actions.fetch || actions.has_ended || actions.note != NOTE_NONE || event->kind == EVENT_SETTINGS ||
+        is_use_unsaved(e))
+        registry_mark_unsaved(r, e);
     if (actions.has_ended)
         entry_end_attempt(r, e, now);
     return actions;
@@ -231,6 +292,7 @@ struct entry *registry_pop_fetch(struct registry *r, usec_t now)
     struct entry *e = container_of(job, struct entry, job);
     e->sent_at = now;
     e->is_in_flight = true;
+    registry_mark_unsaved(r, e);
     return e;
 }
 

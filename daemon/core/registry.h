@@ -19,6 +19,7 @@
 
 #include "base/list.h"
 #include "core/profile.h"
+#include "core/saved.h"
 #include "core/schedule.h"
 
 enum answer {
@@ -78,6 +79,9 @@ struct entry {
     struct list waiters;
     struct list noted; /* in the registry's notes while note != NOTE_NONE */
     enum note note;
+    struct list unsaved;   /* in the registry's, while there is something new to be saved */
+    size_t saved_slot;     /* the host's: where its state lies */
+    usec_t use_saved_at;   /* profile.used_at as it was saved */
     bool has_changed_keys; /* goes with the note */
     bool is_in_flight;     /* popped, and not ended */
     bool is_starting;      /* its first attempt has not ended */
@@ -98,6 +102,7 @@ struct registry {
     struct list answers;
     struct list notes;
     struct list proof_waiters;
+    struct list unsaved;        /* entries whose state has changed (core/saved.h) */
     struct histogram durations; /* of upstream requests, all profiles */
     size_t n_waiters;
     size_t n_starting; /* preloaded profiles whose first attempt since registry_start() has not ended */
@@ -188,6 +193,27 @@ struct waiter *registry_pop_answer(struct registry *r);
 
 /* The next profile with something to log; *ret says what. NULL when there is none. */
 struct entry *registry_pop_note(struct registry *r, enum note *ret);
+
+/* The next profile whose state is to be saved, or NULL: a fourth queue, for who wants it. To be emptied
+ * before anybody is answered and before a request that was popped is sent: what was seen must not be undone
+ * by the end of the process. */
+struct entry *registry_pop_unsaved(struct registry *r);
+
+/* What is to be saved of an entry: profile_save(), and whether its request is in flight. */
+_must_check_ int entry_save(struct entry *e, struct saved_profile *ret);
+
+/* It could not be saved, or is to be saved again. */
+void registry_mark_unsaved(struct registry *r, struct entry *e);
+
+/*
+ * Goes on with what another process has left of a profile, before registry_start(). `is_same`: it had these
+ * settings and keys; else its token is not taken over.
+ */
+void registry_restore(struct registry *r, struct entry *e, struct saved_profile *saved, bool is_same,
+                      usec_t now);
+
+/* There is no such profile any more: should it come again, it goes on counting. */
+void registry_restore_gone(struct registry *r, const struct saved_profile *saved);
 
 /* Answers everybody who waits with ANSWER_STOPPING, and later requests that no token at hand satisfies. No
  * fetch is started any more. */

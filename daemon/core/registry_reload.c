@@ -119,6 +119,7 @@ static void remove_entry(struct registry *r, struct entry *e)
     list_foreach_safe(i, &e->waiters) waiter_answer(r, container_of(i, struct waiter, link), ANSWER_GONE);
     heap_remove(&r->wakes, &e->wake);
     list_remove(&e->noted);
+    list_remove(&e->unsaved);
     registry_end_start(r, e);
     r->generation_floor =
         r->generation_floor > e->profile.generation ? r->generation_floor : e->profile.generation;

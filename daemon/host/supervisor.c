@@ -217,6 +217,57 @@ void supervisor_stopping(struct supervisor *s)
     tell_state(s, STATE_STOPPING);
 }
 
+/* ---- descriptors ---- */
+
+static int send_message(struct supervisor *s, const struct msghdr *message)
+{
+    return sendmsg(s->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int supervisor_store_fd(struct supervisor *s, int fd, const char *name)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    char text[MESSAGE_SIZE];
+
+    if (!supervisor_is_there(s))
+        return -ENOTCONN;
+    int n = snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+    struct iovec iov = {.iov_base = text, .iov_len = (size_t) n};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    int r = s->fd >= 0 ? send_message(s, &message) : -ENOTCONN;
+    if (r != -ECONNREFUSED && r != -ENOTCONN)
+        return r;
+    r = reconnect(s);
+    if (r < 0)
+        return r;
+    r = send_message(s, &message);
+    /* What waited for room at the old socket. */
+    tell(s);
+    return r;
+}
+
+int supervisor_drop_fd(struct supervisor *s, const char *name)
+{
+    char text[MESSAGE_SIZE];
+
+    (void) snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    return send_text(s, text);
+}
+
+bool supervisor_is_there(const struct supervisor *s)
+{
+    return s->address_size > 0;
+}
+
 bool supervisor_is_ready(const struct supervisor *s)
 {
     return s->is_ready;

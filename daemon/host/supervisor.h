@@ -54,4 +54,14 @@ void supervisor_reloaded(struct supervisor *s);
 
 void supervisor_stopping(struct supervisor *s);
 
+/*
+ * Descriptors for the manager to keep (FDSTORE=1, FDNAME= of sd_notify(3)) and to pass at the next start, or
+ * to keep no longer. 0, or -errno; -EAGAIN: it takes nothing just now, try again later.
+ */
+_must_check_ int supervisor_store_fd(struct supervisor *s, int fd, const char *name);
+_must_check_ int supervisor_drop_fd(struct supervisor *s, const char *name);
+
+/* True when there is a manager that takes messages. */
+bool supervisor_is_there(const struct supervisor *s);
+
 bool supervisor_is_ready(const struct supervisor *s);

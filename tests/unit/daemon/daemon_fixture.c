@@ -6,6 +6,7 @@
 
 #include "fetch.h"
 #include "host/clock.h"
+#include "restart.h"
 
 struct world w;
 
@@ -170,6 +171,12 @@ void api_forget(struct api *a _unused_)
 {
     w.n_forgotten++;
     assert_non_null(registry_find(&w.d.registry, "alpha"));
+}
+
+void restart_forget(struct daemon *d, struct entry *e)
+{
+    assert_ptr_equal(registry_find(&d->registry, e->profile.name), e);
+    w.n_states_forgotten++;
 }
 
 void fetches_abort(struct daemon *d, const struct registry_plan *plan)

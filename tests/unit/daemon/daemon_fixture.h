@@ -41,7 +41,7 @@ struct world {
     struct server_stats stats;
     struct server_limits limits;
     bool has_unit_rules;
-    unsigned n_pumps, n_kicks, n_forgotten, n_aborted;
+    unsigned n_pumps, n_kicks, n_forgotten, n_aborted, n_states_forgotten;
     bool has_no_memory; /* reallocarray() */
     /* The log. */
     unsigned n_logged;

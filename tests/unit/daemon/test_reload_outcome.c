@@ -27,6 +27,8 @@ static void each_change_is_told_by_its_name(void **state _unused_)
                    "{\"profile\":\"gamma\",\"change\":\"added\",\"proof\":\"pending\",\"message\":null}],"
                    "\"unchanged\":0,\"problems\":[]}\n");
     assert_logged("profiles added: 1, removed: 1, changed: 1, as before: 0\n");
+    /* Also for the next process beta is gone. */
+    assert_int_equal(w.n_states_forgotten, 1);
 }
 
 static void nothing_new_is_told_as_such(void **state _unused_)
