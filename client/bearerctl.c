@@ -8,6 +8,11 @@
  *   verb-token verb-status       what the verbs do; -token has headers, rejected and refresh, too
  *   verb-wait verb-reload
  *   verb-explain verb-check
+ *   verb-keys                    keys: what is asked for, stored, and said at the end
+ *     keys-ask keys-list         getting them; showing which there are
+ *     terminal                   a question without echo
+ *     key-store creds            folders and files; systemd-creds(1)
+ *     key-places key-rows        where a key may lie, and what that means (pure)
  *   output                       standard output and error, exit status, hints
  *   identity                     users and processes as the numbers that rules are about
  *   text field table detail      how answers look (pure): statuses,
@@ -45,7 +50,7 @@ static enum exit_status (*const runs[N_VERBS])(const struct options *options) = 
     [VERB_TOKEN] = verb_token,   [VERB_HEADERS] = verb_headers,   [VERB_STATUS] = verb_status,
     [VERB_WAIT] = verb_wait,     [VERB_REJECTED] = verb_rejected, [VERB_REFRESH] = verb_refresh,
     [VERB_RELOAD] = verb_reload, [VERB_EXPLAIN] = verb_explain,   [VERB_CHECK] = verb_check,
-    [VERB_HELP] = print_help,
+    [VERB_KEYS] = verb_keys,     [VERB_HELP] = print_help,
 };
 
 /*

@@ -32,6 +32,7 @@ static const struct verb_spec verbs[N_VERBS] = {
     [VERB_RELOAD]  = {"reload",  "",           0, 0,        "read settings and keys anew, all or nothing (for admins)"},
     [VERB_EXPLAIN] = {"explain", "PROFILE",    1, 1,        "show who may use it and why, and its last attempts (for admins)"},
     [VERB_CHECK]   = {"check",   "",           0, 0,        "read all settings and keys, print every problem, touch nothing"},
+    [VERB_KEYS]    = {"keys",    "PROFILE [KIND]...", 1, SIZE_MAX, "ask for its keys without echo and store them, encrypted (for root)"},
     [VERB_HELP]    = {"help",    "",           0, SIZE_MAX, "print this text"},
 };
 /* clang-format on */
@@ -81,7 +82,9 @@ static const struct option_spec option_specs[] = {
     {"pid",     "N",    OPTION_NUMBER,   AT(pid),         BIT(VERB_EXPLAIN), PID_MAX,
      "explain: may this process use it?"},
     {"json",    NULL,   OPTION_FLAG,     AT(is_json),     JSON_VERBS,      0,
-     "the daemon's answer as it is (not of wait, refresh and check)"},
+     "the daemon's answer as it is (not of wait, refresh, check and keys)"},
+    {"list",    NULL,   OPTION_FLAG,     AT(is_list),     BIT(VERB_KEYS),  0,
+     "keys [PROFILE]: show which are stored, and where, never a value"},
     {"help",    NULL,   OPTION_FLAG,     AT(is_help),     ALL_VERBS,       0,
      "print this text"},
     {"version", NULL,   OPTION_FLAG,     AT(is_version),  ALL_VERBS,       0,
@@ -234,18 +237,19 @@ static int check_combination(const struct options *options, const bool seen[stat
                              struct buffer *complaint)
 {
     const struct verb_spec *verb = &verbs[options->verb];
+    const size_t n_min = options->is_list ? 0 : verb->n_min, n_max = options->is_list ? 1 : verb->n_max;
 
     for (size_t i = 0; i < N_OPTIONS; i++)
         if (seen[i] && !(option_specs[i].verbs & BIT(options->verb))) {
             buffer_appendf(complaint, "--%s does not go with %s", option_specs[i].name, verb->name);
             return -EINVAL;
         }
-    if (options->n_args < verb->n_min) {
+    if (options->n_args < n_min) {
         buffer_appendf(complaint, "%s needs the name of a profile", verb->name);
         return -EINVAL;
     }
-    if (options->n_args > verb->n_max) {
-        buffer_appendf(complaint, "%s: one argument too many: %s", verb->name, options->args[verb->n_max]);
+    if (options->n_args > n_max) {
+        buffer_appendf(complaint, "%s: one argument too many: %s", verb->name, options->args[n_max]);
         return -EINVAL;
     }
     return 0;
@@ -284,7 +288,7 @@ void options_print_help(FILE *out)
     (void) fprintf(out, "Usage: bearerctl [--socket PATH] VERB ...\n\n"
                         "Asks bearerd for access tokens and for how it is doing.\n\nVerbs:\n");
     for (size_t i = 0; i < N_VERBS; i++)
-        (void) fprintf(out, "  %-9s%-12s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+        (void) fprintf(out, "  %-9s%-17s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
     (void) fprintf(out, "\nOptions, anywhere on the line:\n");
     for (size_t i = 0; i < N_OPTIONS; i++)
         (void) fprintf(out, "  --%-12s%-6s %s\n", option_specs[i].name,

@@ -26,6 +26,7 @@ enum verb {
     VERB_RELOAD,
     VERB_EXPLAIN,
     VERB_CHECK,
+    VERB_KEYS,
     VERB_HELP,
     N_VERBS,
 };
@@ -35,6 +36,7 @@ struct options {
     bool is_help;            /* --help or the verb help: everything else may be missing */
     bool is_version;         /* --version: likewise */
     bool is_json;            /* --json */
+    bool is_list;            /* --list: then no argument need follow */
     const char *socket_path; /* --socket, or NULL */
     const char *config_file; /* --config, or NULL */
     const char *fingerprint; /* --fingerprint, or NULL; of any form */

@@ -18,6 +18,7 @@ enum exit_status verb_refresh(const struct options *options);
 enum exit_status verb_reload(const struct options *options);
 enum exit_status verb_explain(const struct options *options);
 enum exit_status verb_check(const struct options *options);
+enum exit_status verb_keys(const struct options *options);
 
 DEFINE_CLEANUP(struct bearer *, bearer_free, bearer_free)
 DEFINE_CLEANUP(struct bearer_token *, bearer_token_free, bearer_token_free)

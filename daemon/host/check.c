@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bearerd-paths.h"
 #include "host/clock.h"
 #include "host/settings_load.h"
 
@@ -15,11 +16,23 @@ void check_print_problem(const struct problem *p, FILE *out)
     (void) fprintf(out, "%s%s%s: %s\n", p->place, *p->place ? ": " : "", word, p->message);
 }
 
-/* Whom the daemon runs as, where root checks for it: the user "bearerd" where there is one. */
-static uid_t daemon_user(void)
+struct daemon_user check_daemon_user(void)
 {
     const struct passwd *user = geteuid() == 0 ? getpwnam("bearerd") : NULL;
-    return user ? user->pw_uid : geteuid();
+
+    if (!user)
+        return (struct daemon_user){geteuid(), getegid(), false};
+    return (struct daemon_user){user->pw_uid, user->pw_gid, true};
+}
+
+/* What the daemon is given: within its service, or, seen from outside, what the running one has. */
+static const char *credentials_directory(void)
+{
+    const char *own = getenv("CREDENTIALS_DIRECTORY");
+
+    if (own)
+        return own;
+    return access(SERVICE_CREDENTIAL_DIRECTORY, R_OK | X_OK) == 0 ? SERVICE_CREDENTIAL_DIRECTORY : NULL;
 }
 
 static const char *plural(size_t n)
@@ -60,8 +73,9 @@ int check_settings(const char *config_file, FILE *out, size_t *ret_n_errors)
 {
     const struct settings_source source = {
         .config_path = config_file,
-        .credentials_directory = getenv("CREDENTIALS_DIRECTORY"),
-        .daemon_uid = daemon_user(),
+        .credentials_directory = credentials_directory(),
+        .encrypted_directory = BEARERD_CREDENTIAL_DIRECTORY,
+        .daemon_uid = check_daemon_user().uid,
         .wall_now = clock_wall(),
     };
     _cleanup_(settings_done) struct settings settings = {0};

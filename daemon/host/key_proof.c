@@ -47,6 +47,9 @@ int key_proof_run(const struct profile_settings *s, const struct profile_notes *
 {
     if (s->provider != PROVIDER_OAUTH2)
         return 0;
+    /* An encrypted key that a check cannot read proves nothing, and is no fault. */
+    if (!secret_is_set(&s->keys[KEY_SIGNING]) && !secret_is_set(&s->keys[KEY_TLS]))
+        return 0;
     switch (s->client_auth) {
     case CLIENT_AUTH_BASIC:
     case CLIENT_AUTH_POST:

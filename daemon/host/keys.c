@@ -5,8 +5,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/files.h"
+#include "host/key_form.h"
+
+/* LoadCredentialEncrypted=PROFILE:FOLDER makes one credential of each file (systemd.exec(5)). */
+#define KEY_FOLDER_PREFIX "PROFILE_"
 
 /* Which kinds of keys go with a provider; for oauth2 the way of authentication decides. */
 struct want {
@@ -44,64 +49,18 @@ static bool is_wanted(const struct want *want, const struct profile_settings *s)
     return want->provider == s->provider && (s->provider != PROVIDER_OAUTH2 || want->auth == s->client_auth);
 }
 
-/* ---- what a key must look like ---- */
-
-/* Client secrets and subscription keys go into a header or a form: one line of printable ASCII. */
-static int check_text(const struct loader *l, const struct named_file *file, const struct secret *key)
-{
-    const char *text = secret_peek(key);
-    char first = text[0], last = text[key->size - 1];
-
-    for (size_t i = 0; i < key->size; i++) {
-        if (text[i] >= 0x20 && text[i] <= 0x7e)
-            continue;
-        problem_error(l->problems, file->file, file->line, "%s%s must hold one line of printable ASCII (%s)",
-                      file->what, file->path,
-                      text[i] == '\n' || text[i] == '\r' ? "it holds several lines"
-                                                         : "it holds a byte that is not");
-        return -EINVAL;
-    }
-    if (first == ' ' || last == ' ')
-        problem_warning(l->problems, file->file, file->line,
-                        "%s%s begins or ends with a space, which is taken as part of the key", file->what,
-                        file->path);
-    if (key->size >= 2 && (first == '"' || first == '\'') && first == last)
-        problem_warning(l->problems, file->file, file->line,
-                        "%s%s is in quotes, which are taken as part of the key", file->what, file->path);
-    return 0;
-}
-
-static int check_pem(const struct loader *l, const struct named_file *file, const struct secret *key)
-{
-    const char *text = secret_peek(key), *problem = NULL;
-
-    if (strstr(text, "-----BEGIN ENCRYPTED PRIVATE KEY-----") || strstr(text, "Proc-Type: 4,ENCRYPTED"))
-        problem = "is encrypted with a passphrase, which nobody could type at start; store it without one "
-                  "(openssl pkey -in ... -out ...)";
-    else if (!strstr(text, "-----BEGIN ") || !strstr(text, "PRIVATE KEY-----"))
-        problem = "holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)";
-    if (!problem)
-        return 0;
-    problem_error(l->problems, file->file, file->line, "%s%s %s", file->what, file->path, problem);
-    return -EINVAL;
-}
-
+/* Records what is wrong with the looks of a key. 0, or -EINVAL where it cannot be used. */
 static int check_form(const struct loader *l, enum key_kind kind, const struct named_file *file,
                       const struct secret *key)
 {
-    switch (kind) {
-    case KEY_CLIENT_SECRET:
-    case KEY_NEXT_CLIENT_SECRET:
-    case KEY_SUBSCRIPTION:
-    case KEY_SECONDARY_SUBSCRIPTION:
-    case KEY_API_SUBSCRIPTION:
-        return check_text(l, file, key);
-    case KEY_TLS:
-    case KEY_SIGNING:
-        return check_pem(l, file, key);
-    case N_KEY_KINDS:
-        break;
-    }
+    const struct key_form form = key_form_check(kind, key);
+
+    for (size_t i = 0; i < form.n_warnings; i++)
+        problem_warning(l->problems, file->file, file->line, "%s%s %s", file->what, file->path,
+                        form.warnings[i]);
+    if (!form.error)
+        return 0;
+    problem_error(l->problems, file->file, file->line, "%s%s %s", file->what, file->path, form.error);
     return -EINVAL;
 }
 
@@ -137,30 +96,70 @@ static int load_from_setting(const struct loader *l, enum key_kind kind)
     return -EINVAL;
 }
 
+/* One credential, if it is there; else -ENOENT. */
+static int load_credential(const struct loader *l, enum key_kind kind, const char *prefix)
+{
+    _cleanup_free_ char *path = NULL;
+
+    if (!l->source->credentials_directory)
+        return -ENOENT;
+    if (asprintf(&path, "%s/%s%s.%s", l->source->credentials_directory, prefix, l->settings->name,
+                 key_kind_credential(kind)) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    const struct named_file file = {.path = path, .what = "credential ", .file = l->settings->file};
+    return load_from(l, kind, &file);
+}
+
+/* For a check from outside the service: is there a key that only systemd can read? 1, 0 or -ENOMEM. */
+static int is_stored_encrypted(const struct loader *l, enum key_kind kind)
+{
+    _cleanup_free_ char *path = NULL;
+
+    if (!l->source->encrypted_directory)
+        return 0;
+    if (asprintf(&path, "%s/%s.%s", l->source->encrypted_directory, l->settings->name,
+                 key_kind_credential(kind)) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    if (access(path, F_OK) < 0)
+        return 0;
+    problem_warning(l->problems, l->settings->file, 0,
+                    "the %s is not checked: %s is encrypted, and read when the service starts "
+                    "(systemctl restart bearerd)",
+                    key_kind_words(kind), path);
+    return 1;
+}
+
+static int report_no_key(const struct loader *l, enum key_kind kind)
+{
+    const char *directory = l->source->credentials_directory, *suffix = key_kind_credential(kind);
+    const struct profile_settings *s = l->settings;
+
+    problem_error(
+        l->problems, s->file, 0,
+        "no %s: [Keys] %sFile= is not set, and there is no credential %s.%s in %s, nor " KEY_FOLDER_PREFIX
+        "%s.%s; store it with: bearerctl keys %s, then: systemctl restart bearerd",
+        suffix, key_kind_setting(kind), s->name, suffix,
+        directory ? directory : "$CREDENTIALS_DIRECTORY (which is not set: the unit passes none)", s->name,
+        suffix, s->name);
+    return -EINVAL;
+}
+
 static int load_from_credential(const struct loader *l, const struct want *want)
 {
-    const char *directory = l->source->credentials_directory, *suffix = key_kind_credential(want->kind);
-    const struct profile_settings *s = l->settings;
-    _cleanup_free_ char *path = NULL;
-    int r = -ENOENT;
-
-    if (directory) {
-        if (asprintf(&path, "%s/%s.%s", directory, s->name, suffix) < 0) {
-            path = NULL;
-            return -ENOMEM;
-        }
-        const struct named_file file = {.path = path, .what = "credential ", .file = s->file};
-        r = load_from(l, want->kind, &file);
-    }
-    if (r == -ENOENT && want->is_optional)
-        return 0;
+    /* What a unit passes by name is meant for this key; the folder is what `bearerctl keys` stored. */
+    int r = load_credential(l, want->kind, "");
+    if (r == -ENOENT)
+        r = load_credential(l, want->kind, KEY_FOLDER_PREFIX);
     if (r != -ENOENT)
         return r;
-    problem_error(
-        l->problems, s->file, 0, "no %s: [Keys] %sFile= is not set, and there is no credential %s.%s in %s",
-        suffix, key_kind_setting(want->kind), s->name, suffix,
-        directory ? directory : "$CREDENTIALS_DIRECTORY (which is not set: no LoadCredential= in the unit)");
-    return -EINVAL;
+    int stored = is_stored_encrypted(l, want->kind);
+    if (stored < 0)
+        return stored;
+    return stored || want->is_optional ? 0 : report_no_key(l, want->kind);
 }
 
 static int load_key(const struct loader *l, const struct want *want)
@@ -207,21 +206,6 @@ static int check_authorities(const struct loader *l)
 
 /* ---- keys that look like one another ---- */
 
-/* 8-4-4-4-12 hex digits. */
-static bool is_guid(const struct secret *key)
-{
-    const char *text = secret_peek(key);
-
-    if (key->size != 36)
-        return false;
-    for (size_t i = 0; i < 36; i++) {
-        bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (is_dash ? text[i] != '-' : !strchr("0123456789abcdefABCDEF", text[i]))
-            return false;
-    }
-    return true;
-}
-
 /* Two keys that should differ, and what it means when they do not. */
 static const struct {
     enum key_kind a, b;
@@ -263,11 +247,22 @@ static void warn_about_ids(const struct loader *l)
                             key_kind_words(secrets[i]));
     }
     for (size_t i = 0; i < ARRAY_SIZE(subscriptions); i++) {
-        if (is_guid(&s->keys[subscriptions[i]]))
+        if (key_form_is_guid(&s->keys[subscriptions[i]]))
             problem_warning(l->problems, s->file, 0,
                             "the %s looks like a client id; a subscription key is 32 hex digits",
                             key_kind_words(subscriptions[i]));
     }
+}
+
+size_t keys_wanted(const struct profile_settings *settings, struct wanted_key ret[static N_KEY_KINDS])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(wants); i++) {
+        if (is_wanted(&wants[i], settings))
+            ret[n++] = (struct wanted_key){wants[i].kind, wants[i].is_optional};
+    }
+    return n;
 }
 
 int keys_load(const struct key_source *source, const struct profile_notes *notes, struct problems *problems,

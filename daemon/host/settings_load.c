@@ -223,6 +223,7 @@ static int read_profile(struct loader *l, const char *name, const char *path,
     const struct key_source source = {
         .credentials_directory = l->source->credentials_directory,
         .rights = {.daemon_uid = l->source->daemon_uid, .socket_gid = socket_gid(l)},
+        .encrypted_directory = l->source->encrypted_directory,
     };
     int keys = keys_load(&source, notes, problems, profile);
     if (keys == 0 && settings == 0)

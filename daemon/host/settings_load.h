@@ -19,6 +19,7 @@ struct settings_source {
     const char *config_path;           /* --config; NULL: the default file, which may be missing */
     const char *socket_path;           /* --socket; NULL: as the settings say */
     const char *credentials_directory; /* $CREDENTIALS_DIRECTORY; NULL: none */
+    const char *encrypted_directory;   /* of a check: see struct key_source; NULL otherwise */
     uid_t daemon_uid;                  /* the user the daemon runs as, who may own key files */
     usec_t wall_now;                   /* wall clock, to tell certificates that have ended */
 };

@@ -48,7 +48,7 @@ def test_help_and_version(run):
     for arguments in (["--help"], ["help"], ["token", "--help"], ["-h"]):
         done = run(*arguments, socket_path=None)
         assert (done.returncode, done.stderr) == (0, "")
-        for word in ("token", "headers", "status", "wait", "rejected", "refresh", "reload", "explain", "check", "--min-ttl",
+        for word in ("token", "headers", "status", "wait", "rejected", "refresh", "reload", "explain", "check", "keys", "--min-ttl",
                      "--fingerprint", "--user", "--pid", "--socket"):
             assert word in done.stdout
     done = run("--version", socket_path=None)
@@ -74,6 +74,8 @@ def test_help_and_version(run):
     (["status", "--wait", "1"], "does not go with status"),
     (["rejected", "Shop", "--fingerprint", "0123456789abcdef"], "not the name of a profile"),
     (["reload", "shop"], "too many"),
+    (["keys"], "name of a profile"),
+    (["keys", "Shop"], "not the name of a profile"),
     (["explain"], "name of a profile"),
     (["explain", "shop", "--pid", "self"], "not a number"),
     (["explain", "shop", "--user="], "needs a value"),

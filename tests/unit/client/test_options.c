@@ -117,6 +117,23 @@ static void asks_for_whom(void **state _unused_)
     assert_string_equal(line.options.fingerprint, "x");
 }
 
+static void asks_for_keys_or_lists_them(void **state _unused_)
+{
+    struct line line;
+
+    assert_int_equal(PARSE(&line, "keys", "shop"), 0);
+    assert_false(line.options.is_list);
+    assert_int_equal(PARSE(&line, "keys", "shop", "client-secret", "subscription-key"), 0);
+    assert_int_equal(line.options.n_args, 3);
+    assert_int_equal(PARSE(&line, "keys", "--list"), 0);
+    assert_true(line.options.is_list);
+    assert_int_equal(line.options.n_args, 0);
+    assert_int_equal(PARSE(&line, "keys", "shop", "--list"), 0);
+    assert_refused(PARSE(&line, "keys"), &line, "keys needs the name of a profile");
+    assert_refused(PARSE(&line, "keys", "--list", "shop", "till"), &line, "one argument too many: till");
+    assert_refused(PARSE(&line, "status", "--list"), &line, "--list does not go with status");
+}
+
 static void refuses_what_is_no_process(void **state _unused_)
 {
     static const char *const values[] = {"",    "0",    "-1",         "self",
@@ -201,6 +218,7 @@ int main(void)
         cmocka_unit_test(refuses_a_wait_the_daemon_would_not_take),
         cmocka_unit_test(refuses_what_is_no_length_of_time),
         cmocka_unit_test(asks_for_whom),
+        cmocka_unit_test(asks_for_keys_or_lists_them),
         cmocka_unit_test(refuses_what_is_no_process),
         cmocka_unit_test(suggests_what_was_meant),
         cmocka_unit_test(refuses_an_option_of_another_verb),

@@ -20,6 +20,7 @@ static struct sandbox box;
 static struct problems problems;
 static struct profile_settings profile;
 static struct profile_notes notes;
+static const char *encrypted; /* where a check from outside looks for what it cannot read; NULL: no check */
 
 static int set_up(void **state)
 {
@@ -35,6 +36,7 @@ static int tear_down(void **state)
     problems_done(&problems);
     profile_settings_done(&profile);
     sandbox_done(&box);
+    encrypted = NULL;
     return 0;
 }
 
@@ -57,7 +59,9 @@ static int load(const char *provider, const char *keys, bool has_credentials)
                     "[Profile]\nProvider=%s\n[Access]\nAllow=any\n[Keys]\nClientID=me\n%s", provider, filled);
     (void) fixture_parse_profile(text, &problems, &profile, &notes);
     const struct key_source source = {
-        has_credentials ? credentials : NULL, {.daemon_uid = geteuid(), .socket_gid = (gid_t) -1}
+        .credentials_directory = has_credentials ? credentials : NULL,
+        .rights = {.daemon_uid = geteuid(), .socket_gid = (gid_t) -1},
+        .encrypted_directory = encrypted,
     };
     return keys_load(&source, &notes, &problems, &profile);
 }
@@ -173,10 +177,56 @@ static void test_a_missing_key_names_both_places(void **state)
         has_error(&problems, "shop.conf", "credential shop.subscription-key in $CREDENTIALS_DIRECTORY"));
     assert_int_equal(load(VIPPS, "", true), -EINVAL);
     assert_true(has_error(&problems, "shop.conf", "credential shop.client-secret in /tmp/"));
+    assert_true(has_error(&problems, "shop.conf", "nor PROFILE_shop.client-secret"));
+    assert_true(has_error(&problems, "shop.conf", "store it with: bearerctl keys shop"));
     /* A file that is named is the only place, even where there is a credential. */
     sandbox_write(&box, "creds/shop.client-secret", 0400, "a");
     assert_int_equal(load(VIPPS_OAUTH, "ClientSecretFile=@/absent\n", true), -EINVAL);
     assert_true(has_error(&problems, "shop.conf:8", "pass the credential shop.client-secret"));
+}
+
+/* A folder of encrypted keys comes as PROFILE_shop.client-secret, and what has the plain name goes first. */
+static void test_credentials_of_the_folder(void **state)
+{
+    (void) state;
+    sandbox_write(&box, "creds/PROFILE_shop.client-secret", 0400, "from-folder");
+    sandbox_write(&box, "creds/PROFILE_shop.subscription-key", 0400, "sub-folder\n");
+    sandbox_write(&box, "creds/PROFILE_shop.next-client-secret", 0400, "next-folder");
+    assert_int_equal(load(VIPPS, "", true), 0);
+    assert_int_equal(problems.n_items, 0);
+    assert_string_equal(secret_peek(&profile.keys[KEY_CLIENT_SECRET]), "from-folder");
+    assert_string_equal(secret_peek(&profile.keys[KEY_SUBSCRIPTION]), "sub-folder");
+    assert_string_equal(secret_peek(&profile.keys[KEY_NEXT_CLIENT_SECRET]), "next-folder");
+
+    sandbox_write(&box, "creds/shop.client-secret", 0400, "by-name");
+    assert_int_equal(load(VIPPS, "", true), 0);
+    assert_string_equal(secret_peek(&profile.keys[KEY_CLIENT_SECRET]), "by-name");
+
+    /* One that is unfit is not made up for by the other. */
+    sandbox_write(&box, "creds/shop.client-secret", 0400, "");
+    assert_int_equal(load(VIPPS, "", true), -EINVAL);
+    assert_true(has_error(&problems, "shop.conf", "creds/shop.client-secret is empty"));
+}
+
+/* A check that is not the service can read no encrypted key, and does not call it missing. */
+static void test_a_check_knows_of_encrypted_keys(void **state)
+{
+    (void) state;
+    sandbox_make_directory(&box, "encrypted");
+    sandbox_write(&box, "encrypted/shop.client-secret", 0600, "blob");
+    char path[SANDBOX_PATH_SIZE];
+    (void) snprintf(path, sizeof(path), "%s", sandbox_path(&box, "encrypted"));
+    assert_int_equal(load(VIPPS_OAUTH, "", true), -EINVAL);
+
+    encrypted = path;
+    assert_int_equal(load(VIPPS_OAUTH, "", true), 0);
+    assert_int_equal(problems.n_items, 1);
+    assert_true(has_warning(&problems, "shop.conf", "the client secret is not checked"));
+    assert_false(secret_is_set(&profile.keys[KEY_CLIENT_SECRET]));
+    /* The other key is missed as ever; a file that is named is the only place. */
+    assert_int_equal(load(VIPPS, "", true), -EINVAL);
+    assert_true(has_error(&problems, "shop.conf", "no subscription-key"));
+    assert_int_equal(load(VIPPS_OAUTH, "ClientSecretFile=@/absent\n", true), -EINVAL);
 }
 
 static void test_a_key_is_one_line(void **state)
@@ -324,6 +374,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_second_keys_are_optional, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_second_keys_that_are_named_must_be_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_missing_key_names_both_places, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_credentials_of_the_folder, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_check_knows_of_encrypted_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_key_is_one_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_refused_line_is_reported_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_private_keys, set_up, tear_down),
