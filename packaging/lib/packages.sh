@@ -19,7 +19,7 @@ TRY_PACKAGES=(
 # libc6-dbg is what valgrind needs of libc.
 TEST_PACKAGES=(
     "${TRY_PACKAGES[@]}"
-    clang clang-format git iproute2 libc6-dbg libcmocka-dev openssl
+    clang clang-format git iproute2 libc6-dbg libcmocka-dev mandoc openssl
     python3-pytest python3-pytest-xdist shellcheck util-linux valgrind
 )
 

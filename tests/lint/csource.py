@@ -17,7 +17,7 @@ def all_files(root):
     pending, found = [root], []
     while pending:
         for entry in pending.pop().iterdir():
-            if NOT_OURS.match(entry.name):
+            if NOT_OURS.match(entry.name) and (entry.is_dir() or entry.name == ".git"):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 pending.append(entry)
