@@ -16,11 +16,11 @@ TRY_PACKAGES=(
     ca-certificates curl python3 python3-cryptography
 )
 
-# libc6-dbg is what valgrind needs of libc.
+# libc6-dbg is what valgrind needs of libc; dbus and systemd are for the boxes of tests/systemd, and start nothing here.
 TEST_PACKAGES=(
     "${TRY_PACKAGES[@]}"
-    clang clang-format git iproute2 libc6-dbg libcmocka-dev mandoc openssl
-    python3-pytest python3-pytest-xdist shellcheck util-linux valgrind
+    clang clang-format dbus git iproute2 libc6-dbg libcmocka-dev mandoc openssl
+    python3-pytest python3-pytest-xdist shellcheck systemd util-linux valgrind
 )
 
 BENCH_PACKAGES=(

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Helpers of the tests in a real systemd."""

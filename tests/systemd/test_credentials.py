@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""Keys as systemd credentials: named one by one, or a folder of encrypted ones, of which none can stop the others."""
+
+import pytest
+
+from boxlib.service import CREDENTIALS, UNIT
+from lib.profiles import REFRESH
+
+SHOWN = "/run/bearerd-credentials/shown"
+
+
+def without_files(service, name, upstream, client):
+    """A profile that names no key file."""
+    service.profile(
+        name,
+        {
+            "Profile": {"Provider": "vipps", "BaseURL": upstream.http},
+            "Keys": {"ClientID": client["client_id"]},
+            "Refresh": REFRESH,
+            "Access": {"Allow": "any"},
+        },
+    )
+
+
+@pytest.fixture
+def stored(service, upstream):
+    """A function that makes a profile with encrypted keys; its client."""
+
+    def make(name, **changed):
+        client = upstream.vipps_client()
+        without_files(service, name, upstream, client)
+        service.credential(f"{name}.client-secret", client["client_secret"], **changed)
+        service.credential(f"{name}.subscription-key", client["subscription_keys"][0])
+        return client
+
+    return make
+
+
+def damage(service, name):
+    """One byte in the middle of a stored key."""
+    path = service.box.path(f"/etc/bearerd/credentials/{name}")
+    text = path.read_text()
+    middle = len(text) // 2
+    path.write_text(text[:middle] + ("A" if text[middle] != "A" else "B") + text[middle + 1 :])
+
+
+def test_encrypted_keys_of_every_profile_without_a_word_in_the_unit(service, stored):
+    stored("shop")
+    stored("second")
+    service.start()
+    assert service.token("shop") == 200 and service.token("second") == 200
+
+
+def test_a_key_that_is_stored_later_counts_from_the_next_start(service, stored):
+    stored("shop")
+    service.start()
+    stored("later")
+    service.box.ctl("restart", UNIT)
+    assert service.token("later") == 200 and service.token("shop") == 200
+
+
+def test_credentials_that_the_unit_names_one_by_one(service, upstream):
+    client = upstream.vipps_client()
+    without_files(service, "shop", upstream, client)
+    service.box.write("/etc/bearerd/plain", client["client_secret"], mode=0o600)
+    service.drop_in(
+        "named",
+        "[Service]\n"
+        "LoadCredential=shop.client-secret:/etc/bearerd/plain\n"
+        f"SetCredential=shop.subscription-key:{client['subscription_keys'][0]}\n",
+    )
+    service.start()
+    assert service.token("shop") == 200
+
+
+def test_a_name_in_the_unit_comes_before_the_folder(service, stored, upstream):
+    client = stored("shop")
+    service.credential("shop.client-secret", "of last year")
+    service.box.write("/etc/bearerd/plain", client["client_secret"], mode=0o600)
+    service.drop_in("named", "[Service]\nLoadCredential=shop.client-secret:/etc/bearerd/plain\n")
+    service.start()
+    assert service.token("shop") == 200
+
+
+def test_no_other_user_can_read_them(service, stored):
+    stored("shop")
+    service.start()
+    folder = f"/run/credentials/{UNIT}"
+    assert service.box.sh("ls", folder).stdout.split() == ["PROFILE_shop.client-secret", "PROFILE_shop.subscription-key"]
+    done = service.box.run("ls", folder, user="nobody", check=False)
+    assert done.returncode != 0 and "ermission" in done.stderr
+    assert service.box.sh("stat", "-f", "-c", "%T", folder).stdout.strip() == "ramfs", "never swapped"
+
+
+def test_a_damaged_key_fails_its_profile_and_no_other(service, stored):
+    stored("shop")
+    stored("second")
+    damage(service, "second.client-secret")
+    box = service.box
+    # The first start fails, as systemd says no word; the next one is without it.
+    service.fail_to_start()
+    box.wait_show(UNIT, ActiveState="active")
+    assert service.token("shop") == 200
+    assert service.status("second")["state"] == "failed"
+    assert "second.client-secret: cannot be decrypted" in service.words()
+    assert "shop" not in "".join(line for line in service.words().splitlines() if "decrypted" in line)
+
+
+def test_a_damaged_key_is_told_at_every_start_and_counts_when_it_is_stored_anew(service, stored):
+    stored("shop")
+    client = stored("second")
+    damage(service, "second.client-secret")
+    service.fail_to_start()
+    service.box.wait_show(UNIT, ActiveState="active")
+    since = service.box.mark()
+    service.box.ctl("restart", UNIT)
+    assert "second.client-secret: left out" in service.box.words(CREDENTIALS, since)
+    service.credential("second.client-secret", client["client_secret"])
+    service.box.ctl("restart", UNIT)
+    assert service.token("second") == 200
+
+
+def test_a_key_under_another_name_is_not_taken(service, stored):
+    """Somebody who can write to the folder cannot make one profile use the other's key."""
+    stored("shop")
+    stored("second", encrypted_as="PROFILE_shop.client-secret")
+    service.fail_to_start()
+    service.box.wait_show(UNIT, ActiveState="active")
+    assert service.token("shop") == 200
+    assert service.status("second")["state"] == "failed"
+
+
+def test_when_the_machines_key_is_another_the_keys_in_files_still_work(service, stored, upstream):
+    client = upstream.vipps_client()
+    without_files(service, "files", upstream, client)
+    stored("shop")
+    service.profile(
+        "files",
+        {
+            "Profile": {"Provider": "vipps", "BaseURL": upstream.http},
+            "Keys": {
+                "ClientID": client["client_id"],
+                "ClientSecretFile": service.key("files.client-secret", client["client_secret"]),
+                "SubscriptionKeyFile": service.key("files.subscription-key", client["subscription_keys"][0]),
+            },
+            "Access": {"Allow": "any"},
+        },
+    )
+    box = service.box
+    box.sh("rm", "/var/lib/systemd/credential.secret")
+    box.sh("systemd-creds", "setup")
+    service.fail_to_start()
+    box.wait_show(UNIT, ActiveState="active")
+    assert service.token("files") == 200
+    assert service.status("shop")["state"] == "failed"
+    assert "has this machine another key now" in service.words()
+
+
+@pytest.mark.parametrize("name", ["notes", "shop.client-secret~", ".shop.client-secret.swp", "Shop.client-secret"])
+def test_what_is_no_key_is_ignored(service, stored, name):
+    stored("shop")
+    service.box.write(f"/etc/bearerd/credentials/{name}", "x")
+    service.start()
+    assert service.token("shop") == 200
+    assert (f"{name}: ignored" in service.box.words(CREDENTIALS, service.since)) == (name[0] != ".")
+
+
+def test_no_key_at_all_and_no_folder(service, upstream, shop):
+    """As on a machine that uses key files only."""
+    box = service.box
+    box.sh("mv", "/etc/bearerd/credentials", "/etc/bearerd/credentials.gone")
+    try:
+        shop.start()
+        assert shop.token() == 200
+    finally:
+        box.sh("mv", "/etc/bearerd/credentials.gone", "/etc/bearerd/credentials")
+
+
+def test_the_start_works_where_the_helper_does_not(shop):
+    shop.box.ctl("mask", "--runtime", CREDENTIALS)
+    try:
+        shop.start()
+        assert shop.token() == 200
+    finally:
+        shop.box.ctl("unmask", "--runtime", CREDENTIALS)
+
+
+def test_the_store_is_never_changed(service, stored):
+    stored("shop")
+    damage(service, "shop.client-secret")
+    folder = service.box.path("/etc/bearerd/credentials")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    service.fail_to_start()
+    service.box.wait_show(UNIT, ActiveState=lambda value: value != "activating")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""The unit files: that systemd has nothing to say against them, and what an installation leaves."""
+
+import json
+
+import pytest
+
+EXPOSURE_MAX = 14  # tenths, of 100
+
+
+@pytest.mark.parametrize("unit", ["bearerd.service", "bearerd.socket", "bearerd-credentials.service"])
+def test_systemd_understands_every_line(box, unit):
+    assert box.sh("systemd-analyze", "verify", "--man=no", unit).stderr == ""
+
+
+def test_hardly_anything_is_exposed(box):
+    unit = "/usr/local/lib/systemd/system/bearerd.service"
+    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", f"--threshold={EXPOSURE_MAX}", unit]
+    done = box.sh(*command, check=False)
+    assert done.returncode == 0, done.stdout
+    report = json.loads(box.sh(*command[:4], "--json=short", unit).stdout)
+    exposed = {line["name"] for line in report if line["exposure"] and float(line["exposure"]) >= 0.1}
+    # What the unit file says is left out, what it needs, and what LoadCredentialEncrypted= adds (the TPM).
+    assert exposed == {
+        "PrivateNetwork=", "PrivateUsers=", "IPAddressDeny=", "RootDirectory=/RootImage=", "ProcSubset=", "DeviceAllow=",
+        "RestrictAddressFamilies=~AF_UNIX", "RestrictAddressFamilies=~AF_(INET|INET6)",
+    }  # fmt: skip
+
+
+def test_the_installation_makes_user_and_folders(box):
+    assert box.sh("getent", "passwd", "bearerd").stdout.strip().endswith("/usr/sbin/nologin")
+    assert box.sh("id", "-nG", "bearerd").stdout == "bearerd\n"
+    names = ["/etc/bearerd", *(f"/etc/bearerd/{name}" for name in ("profiles.d", "keys", "credentials"))]
+    modes = box.sh("stat", "-c", "%a %U:%G", *names).stdout.splitlines()
+    assert modes == ["755 root:root", "755 root:root", "700 bearerd:bearerd", "700 root:root"]
