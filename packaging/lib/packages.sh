@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the lists are for those who source this
 #
-# The Debian packages bearerd is built, tried and tested with: the one list that packaging/try and tests/run install
-# from. To be sourced.
+# The Debian packages bearerd is built, tried and tested with: the one list that packaging/try, packaging/build-deb and
+# tests/run install from. To be sourced.
 
 BUILD_PACKAGES=(
     gcc libc6-dev meson ninja-build pkg-config
@@ -21,6 +21,18 @@ TEST_PACKAGES=(
     "${TRY_PACKAGES[@]}"
     clang clang-format dbus git iproute2 libc6-dbg libcmocka-dev mandoc openssl
     python3-pytest python3-pytest-xdist shellcheck systemd util-linux valgrind
+)
+
+# Those of Build-Depends in packaging/debian/control, and what dpkg-buildpackage takes for granted.
+DEB_PACKAGES=(
+    "${BUILD_PACKAGES[@]}"
+    build-essential ca-certificates debhelper dpkg-dev libcmocka-dev
+)
+
+# What looks at packages, builds those of other distributions, and installs some in a box.
+PACKAGING_TEST_PACKAGES=(
+    "${DEB_PACKAGES[@]}"
+    curl dbus libarchive-tools lintian makepkg man-db python3-cryptography python3-pytest python3-pytest-xdist rpm systemd
 )
 
 BENCH_PACKAGES=(
