@@ -185,6 +185,7 @@ int main(int argc, char **argv)
     _cleanup_(settings_done) struct settings settings = {0};
     struct passed_fds passed = {0};
     struct arguments a = {.log_level = LOG_LEVEL_INFO};
+    struct journal journal;
     struct log log;
 
     int r = parse_arguments(&a, argc, argv);
@@ -198,7 +199,7 @@ int main(int argc, char **argv)
         r = upstream_init_process();
     if (r >= 0)
         r = process_protect();
-    journal_init(&log, a.log_level);
+    journal_init(&journal, &log, a.log_level);
     if (r < 0) {
         log_error(&log, "cannot set up the process: %s", strerror(-r));
         return EXIT_FAILURE;

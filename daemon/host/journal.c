@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 /* The fields name their place themselves where it matters; file and line of this function would say nothing.
  */
@@ -18,6 +20,9 @@
 /* Own fields of an entry, beside MESSAGE, PRIORITY, EVENT, MESSAGE_ID and SYSLOG_IDENTIFIER. */
 #define FIELDS_MAX 16
 #define LINE_SIZE  1400
+
+/* Where sd_journal_sendv() sends to ("JOURNAL NATIVE PROTOCOL" of systemd). */
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 /* True when stderr is the stream systemd-journald gave us: the test that sd-daemon(3) describes for
  * $JOURNAL_STREAM. */
@@ -37,7 +42,22 @@ static void free_fields(char *(*texts)[FIELDS_MAX + 5])
         free((*texts)[i]);
 }
 
-static void write_journal(struct log *log _unused_, const struct log_entry *entry)
+/*
+ * False while systemd-journald is there and its queue is full: sd_journal_sendv() would wait for room, as
+ * long as that takes. Asked with a new socket for each entry, since one that stays connected would not notice
+ * that journald has another socket now; entries are few.
+ */
+static bool journal_has_room(void)
+{
+    static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
+    _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0 || connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+        return true; /* Nobody is there who could make us wait. */
+    return poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 0) == 1;
+}
+
+static void send_entry(const struct log_entry *entry)
 {
     _cleanup_(free_fields) char *texts[FIELDS_MAX + 5] = {0};
     struct iovec fields[FIELDS_MAX + 5];
@@ -64,6 +84,23 @@ static void write_journal(struct log *log _unused_, const struct log_entry *entr
         n++;
     }
     (void) sd_journal_sendv(fields, n);
+}
+
+static void write_journal(struct log *log, const struct log_entry *entry)
+{
+    struct journal *j = log->userdata;
+    char text[80];
+
+    if (j->n_lost > 0 && journal_has_room()) {
+        (void) snprintf(text, sizeof(text), "%lu entries before this are lost: the journal did not take them",
+                        j->n_lost);
+        send_entry(&(struct log_entry){.level = LOG_LEVEL_WARNING, .message = text});
+        j->n_lost = 0;
+    }
+    if (journal_has_room())
+        send_entry(entry);
+    else
+        j->n_lost++;
 }
 
 static void write_line(const struct log_entry *entry, const char *prefix)
@@ -101,13 +138,15 @@ static void write_terminal(struct log *log _unused_, const struct log_entry *ent
     write_line(entry, names[entry->level]);
 }
 
-void journal_init(struct log *log, enum log_level max_level)
+void journal_init(struct journal *j, struct log *log, enum log_level max_level)
 {
+    *j = (struct journal){0};
     *log = (struct log){
         .max_level = max_level,
         .write = stderr_is_journal()     ? write_journal
                  : isatty(STDERR_FILENO) ? write_terminal
                                          : write_stderr,
+        .userdata = j,
     };
 }
 

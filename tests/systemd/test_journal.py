@@ -72,3 +72,23 @@ def test_no_field_holds_a_secret(service, upstream):
     for entry in service.box.journal(service.since):
         for name, value in entry.items():
             assert not [one for one in secrets if value and one in value], f"{name} of {entry.get('MESSAGE')}"
+
+
+def test_a_journal_that_has_stopped_stops_nobody(shop):
+    """Its queue fills up; what does not fit is lost to the log, and the log says so when it is read again."""
+    shop.start()
+    shop.wait_event("token-fetched")
+    n_asked, box = 40, shop.box
+    box.ctl("kill", "--signal=STOP", "systemd-journald.service")
+    try:
+        # Each refresh is an entry. Not in units of their own, of which systemd would tell the journal as well.
+        box.sh("sh", "-ec", f"for i in $(seq {n_asked}); do bearerctl refresh shop; done")
+    finally:
+        box.ctl("kill", "--signal=CONT", "systemd-journald.service")
+    box.sh("bearerctl", "refresh", "shop")
+    fetched = shop.events("token-fetched")
+    assert len(fetched) < n_asked, "nothing filled the queue"
+    lost = [entry["MESSAGE"] for entry in box.journal(shop.since, _SYSTEMD_UNIT=UNIT) if " are lost" in entry["MESSAGE"]]
+    assert len(lost) == 1
+    # One of the start, those of the loop, and the last.
+    assert int(lost[0].split()[0]) + len(fetched) == n_asked + 2

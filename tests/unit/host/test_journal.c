@@ -29,12 +29,13 @@ typedef void writer(struct log *log);
 static const char *capture(int fd, int read_fd, enum log_level max_level, writer *write_some)
 {
     static char text[TEXT_SIZE];
+    struct journal journal;
     struct log log;
 
     assert_int_equal(fflush(stderr), 0);
     int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     assert_true(saved >= 0 && dup2(fd, STDERR_FILENO) >= 0);
-    journal_init(&log, max_level);
+    journal_init(&journal, &log, max_level);
     write_some(&log);
     assert_true(dup2(saved, STDERR_FILENO) >= 0);
     (void) close(saved);
