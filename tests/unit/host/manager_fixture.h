@@ -43,5 +43,10 @@ void manager_be_busy(struct manager *m, size_t n_free);
 /* What the next process is passed; release it with passed_fds_done(). */
 struct passed_fds manager_pass(struct manager *m);
 
+/* What the service under test logs: how many entries, and the words of the last. */
+extern struct log test_log;
+extern unsigned n_said;
+extern char said[512];
+
 /* How many it keeps under that name. */
 size_t manager_count(const struct manager *m, const char *name);

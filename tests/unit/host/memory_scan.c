@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_scan.h"
+#include "../valgrind.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,13 +36,6 @@ void canary_into_secret(struct secret *s, const char *prefix, unsigned n)
     explicit_bzero(text, sizeof(text));
 }
 
-bool memory_is_under_valgrind(void)
-{
-    const char *preload = getenv("LD_PRELOAD");
-
-    return preload && strstr(preload, "valgrind");
-}
-
 bool memory_can_scan(void)
 {
 #if defined(__SANITIZE_ADDRESS__)
@@ -51,7 +45,7 @@ bool memory_can_scan(void)
     return false;
 #endif
 #endif
-    return !memory_is_under_valgrind();
+    return !is_under_valgrind();
 }
 
 /* Any quarter of the canary counts: half a secret left behind is one, too. */

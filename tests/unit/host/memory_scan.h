@@ -27,7 +27,5 @@ void canary_into_secret(struct secret *s, const char *prefix, unsigned n);
 /* False under a sanitizer or valgrind, whose shadow memory cannot be walked through. */
 bool memory_can_scan(void);
 
-bool memory_is_under_valgrind(void);
-
 /* How many copies of at least a quarter of canary `n` lie in memory of this kind. */
 size_t memory_count(unsigned n, enum memory_kind kind);

@@ -27,17 +27,6 @@ static struct {
     size_t slot;
 } profiles[N_MAX];
 
-static char said[512];
-static unsigned n_said;
-
-static void keep(struct log *log _unused_, const struct log_entry *entry)
-{
-    n_said++;
-    (void) snprintf(said, sizeof(said), "%s", entry->message);
-}
-
-static struct log test_log = {.max_level = LOG_LEVEL_DEBUG, .write = keep};
-
 /* ---- lives of a process ---- */
 
 static void take(void *userdata, struct saved_profile *saved, size_t slot)

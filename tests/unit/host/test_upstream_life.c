@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "../valgrind.h"
 #include "host/clock.h"
 #include "memory_scan.h"
 #include "upstream_fixture.h"
@@ -308,7 +309,7 @@ static void test_a_lookup_that_hangs_blocks_nothing(void **state _unused_)
 {
     int status = 0;
 
-    if (memory_is_under_valgrind()) {
+    if (is_under_valgrind()) {
         print_message("skipped: the thread left behind is a leak to valgrind\n");
         skip();
     }

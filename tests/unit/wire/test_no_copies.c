@@ -20,6 +20,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
+#include "../valgrind.h"
 #include "wire/grant.h"
 #include "wire/token_response.h"
 #include "wire_fixture.h"
@@ -136,8 +137,7 @@ static int reset(void **state)
 /* Under valgrind its malloc stands before ours. */
 static bool has_net(void)
 {
-    const char *preload = getenv("LD_PRELOAD");
-    return HAS_OWN_MALLOC && !(preload && strstr(preload, "valgrind"));
+    return HAS_OWN_MALLOC && !is_under_valgrind();
 }
 
 /* The net itself: it must catch what it is there for. */
