@@ -61,8 +61,9 @@ static int start(const char *const *argv, const struct descriptors *d, pid_t *re
 static void read_words(int fd, struct buffer *complaint)
 {
     char words[WORDS_MAX + 1];
+    off_t size = lseek(fd, 0, SEEK_END);
 
-    ssize_t n = pread(fd, words, WORDS_MAX, 0);
+    ssize_t n = pread(fd, words, WORDS_MAX, size > (off_t) WORDS_MAX ? size - (off_t) WORDS_MAX : 0);
     if (n <= 0)
         return;
     while (n > 0 && words[n - 1] == '\n')
@@ -82,6 +83,10 @@ static int finish(pid_t pid, int err, struct buffer *complaint)
             return -errno;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
+    if (WIFSIGNALED(status)) {
+        buffer_appendf(complaint, PROGRAM " was killed: %s", strsignal(WTERMSIG(status)));
+        return -EIO;
+    }
     read_words(err, complaint);
     if (complaint->size == 0)
         buffer_append_string(complaint, PROGRAM " failed");
@@ -101,10 +106,11 @@ static void feed(int fd, const struct secret *text)
     }
 }
 
-int creds_encrypt(const char *name, const struct secret *key, int fd, struct buffer *complaint)
+int creds_encrypt(const char *name, const struct secret *key, int *ret_fd, struct buffer *complaint)
 {
     _cleanup_free_ char *name_option = NULL;
     _cleanup_fd_ int words = memfd_create("words", MFD_CLOEXEC);
+    _cleanup_fd_ int encrypted = memfd_create("encrypted", MFD_CLOEXEC);
     _cleanup_fd_ int in = -1;
     int pipe_fds[2];
     pid_t pid;
@@ -113,19 +119,22 @@ int creds_encrypt(const char *name, const struct secret *key, int fd, struct buf
         name_option = NULL;
         return -ENOMEM;
     }
-    if (words < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
+    if (words < 0 || encrypted < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
         return -errno;
     _cleanup_fd_ int out = pipe_fds[1];
     in = pipe_fds[0];
     const char *const argv[] = {PROGRAM, "encrypt", name_option, "--with-key=auto", "-", "-", NULL};
-    const struct descriptors d = {.in = in, .out = fd, .err = words};
+    const struct descriptors d = {.in = in, .out = encrypted, .err = words};
     int r = start(argv, &d, &pid);
     if (r < 0)
         return r;
     (void) close(TAKE_FD(in)); /* it is the only reader, so that its end is seen */
     feed(out, key);
     (void) close(TAKE_FD(out));
-    return finish(pid, words, complaint);
+    r = finish(pid, words, complaint);
+    if (r == 0)
+        *ret_fd = TAKE_FD(encrypted);
+    return r;
 }
 
 int creds_verify(const char *name, int fd, struct buffer *complaint)

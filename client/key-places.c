@@ -3,12 +3,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "bearerd-paths.h"
+#include "client/creds.h"
 #include "client/key-store.h"
 #include "client/output.h"
 #include "host/check.h"
@@ -28,6 +30,18 @@ static int64_t written_at(const char *path)
     return path && stat(path, &st) == 0 ? (int64_t) st.st_mtim.tv_sec : KEY_ABSENT;
 }
 
+/* Whether `copy` was made since `path` was put there. That is its change, not when it says it was written: a
+ * key that was brought back from a backup is an old one in a new place. */
+static bool is_newer(const char *copy, const char *path)
+{
+    struct stat ours, theirs;
+
+    if (stat(copy, &ours) < 0 || stat(path, &theirs) < 0)
+        return false;
+    return ours.st_mtim.tv_sec != theirs.st_ctim.tv_sec ? ours.st_mtim.tv_sec > theirs.st_ctim.tv_sec
+                                                        : ours.st_mtim.tv_nsec > theirs.st_ctim.tv_nsec;
+}
+
 /* FOLDER/PREFIXPROFILE.KIND, or NULL. */
 static char *path_of(const char *folder, const char *prefix, const struct key_facts *f)
 {
@@ -39,6 +53,7 @@ static char *path_of(const char *folder, const char *prefix, const struct key_fa
 static void take_settings(struct key_facts *f, unsigned kind, const struct profile_keys *keys)
 {
     f->has_profile = keys->has_settings;
+    f->has_provider = keys->provider;
     for (size_t i = 0; i < keys->n_keys; i++) {
         const struct catalog_key *key = &keys->keys[i];
         if (key->kind.id != kind)
@@ -73,18 +88,27 @@ int key_place_look(struct key_place *place, const char *profile, unsigned kind,
     f->encrypted_at = written_at(place->encrypted);
     f->passed_at = written_at(passed);
     f->loaded_at = written_at(loaded);
+    f->is_read = is_newer(loaded, place->encrypted);
     return 0;
 }
 
-/* ---- names ---- */
-
-static bool has_name(const struct profile_names *names, const char *name, size_t size)
+void key_place_try(struct key_place *place, struct buffer *complaint)
 {
-    for (size_t i = 0; i < names->n_items; i++)
-        if (strlen(names->items[i]) == size && !memcmp(names->items[i], name, size))
-            return true;
-    return false;
+    _cleanup_fd_ int fd = open(place->encrypted, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    _cleanup_free_ char *name = NULL;
+    struct key_facts *f = &place->facts;
+
+    if (fd < 0)
+        return;
+    if (asprintf(&name, KEY_CREDENTIAL_PREFIX "%s.%s", f->profile, f->kind) < 0) {
+        name = NULL;
+        return;
+    }
+    int r = creds_verify(name, fd, complaint);
+    f->decryption = r == 0 ? KEY_DECRYPTED : r == -EBADMSG ? KEY_DAMAGED : KEY_UNTRIED;
 }
+
+/* ---- names ---- */
 
 /* The size of the profile's name in "shop.client-secret"; 0: it is not the name of a key. */
 static size_t profile_size(const char *entry)
@@ -116,8 +140,6 @@ static int add_entry(struct profile_names *names, const char *folder, const char
         complain_stray(folder, entry);
         return 0;
     }
-    if (has_name(names, name, size))
-        return 0;
     char **items = reallocarray(names->items, names->n_items + 1, sizeof(*items));
     if (!items)
         return -ENOMEM;
@@ -155,6 +177,22 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
+/* Sorts, and leaves one of each. */
+static void make_unique(struct profile_names *names)
+{
+    size_t n = 0;
+
+    if (names->n_items == 0)
+        return;
+    qsort(names->items, names->n_items, sizeof(*names->items), by_name);
+    for (size_t i = 1; i < names->n_items; i++)
+        if (!strcmp(names->items[n], names->items[i]))
+            free(names->items[i]);
+        else
+            names->items[++n] = names->items[i];
+    names->n_items = n + 1;
+}
+
 int key_places_profiles(struct profile_names *names)
 {
     static const char *const folders[] = {BEARERD_CREDENTIAL_DIRECTORY, BEARERD_KEY_DIRECTORY};
@@ -162,7 +200,6 @@ int key_places_profiles(struct profile_names *names)
 
     for (size_t i = 0; i < ARRAY_SIZE(folders) && r == 0; i++)
         r = add_folder(names, folders[i]);
-    if (r == 0 && names->n_items > 0)
-        qsort(names->items, names->n_items, sizeof(*names->items), by_name);
+    make_unique(names);
     return r;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Looking at the places where keys may lie, without reading one: files of the settings, the two folders of
- * stored keys, and what the running service was given.
+ * Looking at the places where keys may lie, without getting to see one: files of the settings, the two
+ * folders of stored keys, and what the running service was given.
  */
 
 #include "client/key-rows.h"
@@ -24,6 +24,9 @@ void key_place_done(struct key_place *place);
  */
 _must_check_ int key_place_look(struct key_place *place, const char *profile, unsigned kind,
                                 const struct profile_keys *keys);
+
+/* Finds out whether what is stored encrypted, if anything, can be decrypted here. `complaint`: why not. */
+void key_place_try(struct key_place *place, struct buffer *complaint);
 
 /* The names of profiles that a key is stored for, with or without settings: appended to the list, once each,
  * which is then sorted. What is in the folder of encrypted keys and is none is named on standard error. 0 or

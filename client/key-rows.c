@@ -65,6 +65,8 @@ static const char *why_unwanted(const struct key_facts *f)
 {
     if (!f->has_profile)
         return "not used: there are no settings for this profile";
+    if (!f->has_provider)
+        return "unknown: the settings do not say which provider: bearerctl check";
     return f->is_wanted ? NULL : "not used: this provider has no use for it";
 }
 
@@ -101,7 +103,7 @@ static void add_encrypted(struct key_rows *rows, const struct key_facts *f)
         add(rows, f, "encrypted", f->encrypted_at, "not used: %sFile= goes first", f->setting);
     else if (f->passed_at != KEY_ABSENT)
         add(rows, f, "encrypted", f->encrypted_at, "not used: the credential goes first");
-    else if (f->loaded_at == KEY_ABSENT || f->loaded_at < f->encrypted_at)
+    else if (!f->is_read)
         add(rows, f, "encrypted", f->encrypted_at, "not read yet: systemctl restart bearerd");
     else if (f->decryption == KEY_UNTRIED)
         add(rows, f, "encrypted", f->encrypted_at, "in use; not tried anew: there is no systemd-creds here");
@@ -131,6 +133,8 @@ void key_rows_add(struct key_rows *rows, const struct key_facts *f)
         add_credential(rows, f);
     if (f->encrypted_at != KEY_ABSENT)
         add_encrypted(rows, f);
+    else if (f->loaded_at != KEY_ABSENT)
+        add(rows, f, "credential", f->loaded_at, "no longer stored: systemctl restart bearerd forgets it");
     if (f->plain_at != KEY_ABSENT && !is_plain_named)
         add_plain(rows, f);
     if (f->is_required && !f->file && f->passed_at == KEY_ABSENT && f->encrypted_at == KEY_ABSENT)

@@ -27,6 +27,7 @@ struct key_facts {
     const char *kind;    /* "client-secret" */
     const char *setting; /* "ClientSecret" */
     bool has_profile;    /* there are settings of that name */
+    bool has_provider;   /* and they say for which provider */
     bool is_wanted;      /* the provider has use for this kind */
     bool is_required;    /* and cannot do without */
     const char *file;    /* KEYFile= of the settings, or NULL */
@@ -34,6 +35,7 @@ struct key_facts {
     int64_t file_at;
     int64_t plain_at;
     int64_t encrypted_at;
+    bool is_read; /* the running service was given it since it was stored */
     enum key_decryption decryption;
     int64_t passed_at; /* the running service was given it by name */
     int64_t loaded_at; /* the running service was given it out of the encrypted ones */

@@ -3,22 +3,31 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "bearerd-paths.h"
 #include "client/creds.h"
 
-/* A file while it is written: invisible to readers of the folder, and gone unless it was given its name. */
-struct draft {
-    const char *path; /* of the folder; borrowed, as is the next */
-    int folder;
+/* Of an encrypted key, in one step. */
+#define COPY_MAX ((size_t) 1 << 20)
+
+/* A folder of keys. While it is open, no other bearerctl stores anything there. */
+struct folder {
+    const char *path;
     int fd;
-    char *name; /* its own, until it has the right one */
+    const struct key_owner *owner; /* of new files there */
 };
+
+static void folder_done(struct folder *f)
+{
+    close_fd_p(&f->fd);
+}
 
 static int fail(struct buffer *complaint, const char *what, const char *path)
 {
@@ -26,6 +35,46 @@ static int fail(struct buffer *complaint, const char *what, const char *path)
 
     buffer_appendf(complaint, "cannot %s %s: %s", what, path, strerror(-r));
     return r;
+}
+
+/* ---- encrypting ---- */
+
+static int encrypt(struct key_item *item, struct buffer *complaint)
+{
+    _cleanup_free_ char *credential = NULL;
+
+    if (asprintf(&credential, KEY_CREDENTIAL_PREFIX "%s.%s", item->name.profile, item->name.kind) < 0) {
+        credential = NULL;
+        return -ENOMEM;
+    }
+    int r = creds_encrypt(credential, item->key, &item->encrypted, complaint);
+    return r < 0 ? r : creds_verify(credential, item->encrypted, complaint);
+}
+
+static void forget_encrypted(struct key_batch *batch)
+{
+    for (size_t i = 0; i < batch->n_items; i++) {
+        close_fd_p(&batch->items[i].encrypted);
+        batch->items[i].encrypted = -1;
+    }
+}
+
+int key_batch_encrypt(struct key_batch *batch, struct buffer *complaint)
+{
+    for (size_t i = 0; i < batch->n_items; i++) {
+        int r = encrypt(&batch->items[i], complaint);
+        if (r == 0)
+            continue;
+        if (r == -ENOENT)
+            buffer_append_string(complaint, "there is no systemd-creds here");
+        else if (complaint->size == 0)
+            buffer_appendf(complaint, "systemd-creds: %s", strerror(-r));
+        forget_encrypted(batch);
+        if (r != -ENOENT && r != -EBADMSG)
+            return r;
+        return i == 0 ? -EBADMSG : -EIO; /* where one can be encrypted, the next one can */
+    }
+    return 0;
 }
 
 /* ---- folders ---- */
@@ -45,71 +94,48 @@ static int make_parent(const char *path, struct buffer *complaint)
     return errno == EEXIST ? 0 : fail(complaint, "make", parent);
 }
 
-/* Makes the folder, where it is missing, and opens it. Others must not be able to put anything there. */
-static int open_folder(const char *path, const struct key_owner *owner, struct buffer *complaint, int *ret)
+/* Others must not be able to put anything into the folder, or to take it away. */
+static int check_folder(const struct folder *f, const struct stat *st, struct buffer *complaint)
 {
-    struct stat st;
-
-    int r = make_parent(path, complaint);
-    if (r < 0)
-        return r;
-    bool is_new = mkdir(path, 0700) == 0;
-    if (!is_new && errno != EEXIST)
-        return fail(complaint, "make", path);
-    _cleanup_fd_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return fail(complaint, "open", path);
-    if (is_new && fchown(fd, owner->uid, owner->gid) < 0)
-        return fail(complaint, "give away", path);
-    if (st.st_mode & (S_IWGRP | S_IWOTH)) {
-        buffer_appendf(complaint, "%s can be written by others; run: chmod 0700 %s", path, path);
+    if (st->st_uid != 0 && st->st_uid != geteuid() && st->st_uid != f->owner->uid) {
+        buffer_appendf(complaint, "%s is owned by uid %u, who could change what is in it; run: chown root %s",
+                       f->path, (unsigned) st->st_uid, f->path);
         return -EPERM;
     }
-    *ret = TAKE_FD(fd);
+    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+        buffer_appendf(complaint, "%s can be written by others; run: chmod 0700 %s", f->path, f->path);
+        return -EPERM;
+    }
     return 0;
 }
 
+/* Makes the folder, where it is missing, opens it, and waits until it is ours alone. */
+static int folder_open(struct folder *f, struct buffer *complaint)
+{
+    struct stat st;
+
+    int r = make_parent(f->path, complaint);
+    if (r < 0)
+        return r;
+    bool is_new = mkdir(f->path, 0700) == 0;
+    if (!is_new && errno != EEXIST)
+        return fail(complaint, "make", f->path);
+    f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (f->fd < 0 || fstat(f->fd, &st) < 0)
+        return fail(complaint, "open", f->path);
+    if (is_new && fchmod(f->fd, 0700) < 0) /* whatever the umask */
+        return fail(complaint, "set the mode of", f->path);
+    if (is_new && fchown(f->fd, f->owner->uid, f->owner->gid) < 0)
+        return fail(complaint, "give away", f->path);
+    r = check_folder(f, &st, complaint);
+    /* Where it cannot be locked (some network file systems), two at a time get in each other's way; then one
+     * of them fails, and says so. */
+    while (r == 0 && flock(f->fd, LOCK_EX) < 0 && errno == EINTR)
+        continue;
+    return r;
+}
+
 /* ---- files ---- */
-
-static void draft_done(struct draft *d)
-{
-    if (d->fd >= 0)
-        (void) close(d->fd);
-    if (d->name)
-        (void) unlinkat(d->folder, d->name, 0);
-    free(d->name);
-}
-
-/* A new, empty file of mode 0600. The dot keeps it out of every reader's sight. */
-static int draft_begin(struct draft *d, const struct key_name *name, struct buffer *complaint)
-{
-    _cleanup_free_ char *own = NULL;
-
-    if (asprintf(&own, ".%s.%s.%ld", name->profile, name->kind, (long) getpid()) < 0) {
-        own = NULL;
-        return -ENOMEM;
-    }
-    d->fd = openat(d->folder, own, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (d->fd < 0)
-        return fail(complaint, "make a file in", d->path);
-    d->name = TAKE_PTR(own);
-    return fchmod(d->fd, 0600) < 0 ? fail(complaint, "set the mode of a file in", d->path) : 0;
-}
-
-/* Puts it in the place of the old one, on the disk, too. */
-static int draft_finish(struct draft *d, const struct key_name *name, struct buffer *complaint)
-{
-    _cleanup_free_ char *final = NULL;
-
-    if (asprintf(&final, "%s.%s", name->profile, name->kind) < 0) {
-        final = NULL;
-        return -ENOMEM;
-    }
-    if (fsync(d->fd) < 0 || renameat(d->folder, d->name, d->folder, final) < 0)
-        return fail(complaint, "store a file in", d->path);
-    free(TAKE_PTR(d->name));
-    return fsync(d->folder) < 0 ? fail(complaint, "store a file in", d->path) : 0;
-}
 
 static int write_all(int fd, const struct secret *key)
 {
@@ -124,53 +150,128 @@ static int write_all(int fd, const struct secret *key)
     return 0;
 }
 
-int key_store_encrypted(const struct key_name *name, const struct secret *key, struct buffer *complaint)
+static int copy_all(int fd, int from)
 {
-    const struct key_owner self = {geteuid(), getegid()};
-    _cleanup_free_ char *credential = NULL;
-    _cleanup_fd_ int folder = -1;
+    off_t at = 0;
+    ssize_t n;
 
-    if (asprintf(&credential, KEY_CREDENTIAL_PREFIX "%s.%s", name->profile, name->kind) < 0) {
-        credential = NULL;
-        return -ENOMEM;
-    }
-    int r = open_folder(BEARERD_CREDENTIAL_DIRECTORY, &self, complaint, &folder);
-    if (r < 0)
-        return r;
-    _cleanup_(draft_done) struct draft draft = {BEARERD_CREDENTIAL_DIRECTORY, folder, -1, NULL};
-    r = draft_begin(&draft, name, complaint);
-    if (r < 0)
-        return r;
-    r = creds_encrypt(credential, key, draft.fd, complaint);
-    if (r == 0)
-        r = creds_verify(credential, draft.fd, complaint);
-    if (r == 0)
-        return draft_finish(&draft, name, complaint);
-    if (r == -ENOENT)
-        buffer_append_string(complaint, "there is no systemd-creds here");
-    else if (r != -EBADMSG)
-        buffer_appendf(complaint, "systemd-creds: %s", strerror(-r));
-    return -EBADMSG;
+    do {
+        n = sendfile(fd, from, &at, COPY_MAX);
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    return n < 0 ? -errno : 0;
 }
 
-int key_store_plain(const struct key_name *name, const struct secret *key, const struct key_owner *owner,
-                    struct buffer *complaint)
+/* That a folder is in the way is better known before the first key has replaced an old one. */
+static int check_place(const struct folder *f, const struct key_item *item, struct buffer *complaint)
 {
-    _cleanup_fd_ int folder = -1;
+    _cleanup_free_ char *name = NULL;
+    struct stat st;
 
-    int r = open_folder(BEARERD_KEY_DIRECTORY, owner, complaint, &folder);
-    if (r < 0)
-        return r;
-    _cleanup_(draft_done) struct draft draft = {BEARERD_KEY_DIRECTORY, folder, -1, NULL};
-    r = draft_begin(&draft, name, complaint);
-    if (r < 0)
-        return r;
-    if (fchown(draft.fd, owner->uid, owner->gid) < 0)
-        return fail(complaint, "give away a file in", draft.path);
-    r = write_all(draft.fd, key);
+    if (asprintf(&name, "%s.%s", item->name.profile, item->name.kind) < 0) {
+        name = NULL;
+        return -ENOMEM;
+    }
+    if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+        return 0;
+    buffer_appendf(complaint, "%s/%s is a folder", f->path, name);
+    return -EISDIR;
+}
+
+/* Writes a key beside the one that it will replace. The dot keeps it out of every reader's sight. */
+static int write_draft(const struct folder *f, struct key_item *item, struct buffer *complaint)
+{
+    _cleanup_free_ char *name = NULL;
+
+    if (asprintf(&name, ".%s.%s.new", item->name.profile, item->name.kind) < 0) {
+        name = NULL;
+        return -ENOMEM;
+    }
+    /* Left by one that was killed: nobody else is at it now. */
+    (void) unlinkat(f->fd, name, 0);
+    _cleanup_fd_ int fd = openat(f->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail(complaint, "make a file in", f->path);
+    item->draft = TAKE_PTR(name);
+    if (fchmod(fd, 0600) < 0)
+        return fail(complaint, "set the mode of a file in", f->path);
+    if (fchown(fd, f->owner->uid, f->owner->gid) < 0)
+        return fail(complaint, "give away a file in", f->path);
+    int r = item->encrypted >= 0 ? copy_all(fd, item->encrypted) : write_all(fd, item->key);
     if (r < 0) {
-        buffer_appendf(complaint, "cannot write a file in %s: %s", draft.path, strerror(-r));
+        errno = -r;
+        return fail(complaint, "write a file in", f->path);
+    }
+    return fsync(fd) < 0 ? fail(complaint, "write a file in", f->path) : 0;
+}
+
+/* Puts it in the place of the old one. */
+static int place_draft(const struct folder *f, struct key_item *item, struct buffer *complaint)
+{
+    _cleanup_free_ char *final = NULL;
+
+    if (asprintf(&final, "%s.%s", item->name.profile, item->name.kind) < 0) {
+        final = NULL;
+        return -ENOMEM;
+    }
+    if (renameat(f->fd, item->draft, f->fd, final) < 0) {
+        int r = -errno;
+        buffer_appendf(complaint, "cannot replace %s/%s: %s", f->path, final, strerror(-r));
         return r;
     }
-    return draft_finish(&draft, name, complaint);
+    free(TAKE_PTR(item->draft));
+    return 0;
+}
+
+static int write_and_place(const struct folder *f, struct key_batch *batch, struct buffer *complaint)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < batch->n_items && r == 0; i++)
+        r = check_place(f, &batch->items[i], complaint);
+    for (size_t i = 0; i < batch->n_items && r == 0; i++)
+        r = write_draft(f, &batch->items[i], complaint);
+    for (size_t i = 0; i < batch->n_items && r == 0; i++)
+        r = place_draft(f, &batch->items[i], complaint);
+    for (size_t i = 0; i < batch->n_items; i++)
+        if (batch->items[i].draft)
+            (void) unlinkat(f->fd, batch->items[i].draft, 0);
+    if (r < 0)
+        return r;
+    return fsync(f->fd) < 0 ? fail(complaint, "store a file in", f->path) : 0;
+}
+
+/* ---- the batch ---- */
+
+void key_batch_done(struct key_batch *batch)
+{
+    forget_encrypted(batch);
+    for (size_t i = 0; i < batch->n_items; i++)
+        free(batch->items[i].draft);
+    *batch = (struct key_batch){0};
+}
+
+void key_batch_add(struct key_batch *batch, const struct key_name *name, const struct secret *key)
+{
+    batch->items[batch->n_items++] = (struct key_item){.name = *name, .key = key, .encrypted = -1};
+}
+
+int key_batch_store(struct key_batch *batch, const struct key_owner *owner, struct buffer *complaint)
+{
+    const struct key_owner self = {geteuid(), getegid()};
+    const bool is_encrypted = batch->n_items > 0 && batch->items[0].encrypted >= 0;
+    _cleanup_(folder_done) struct folder folder = {
+        .path = is_encrypted ? BEARERD_CREDENTIAL_DIRECTORY : BEARERD_KEY_DIRECTORY,
+        .fd = -1,
+        .owner = is_encrypted ? &self : owner,
+    };
+    sigset_t all, before;
+
+    int r = folder_open(&folder, complaint);
+    if (r < 0)
+        return r;
+    (void) sigfillset(&all);
+    (void) sigprocmask(SIG_SETMASK, &all, &before);
+    r = write_and_place(&folder, batch, complaint);
+    (void) sigprocmask(SIG_SETMASK, &before, NULL);
+    return r;
 }

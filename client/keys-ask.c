@@ -12,6 +12,8 @@
 
 /* Of a prompt: a profile, a kind, a path and some words. */
 #define PROMPT_MAX ((size_t) 8192)
+/* Of what systemd-creds says. */
+#define COMPLAINT_MAX ((size_t) 4 * 4096)
 
 void asked_keys_done(struct asked_keys *keys)
 {
@@ -56,22 +58,29 @@ static bool append_place(struct buffer *out, const struct key_facts *f, int64_t 
         buffer_appendf(out, " (in %s, %s; Enter keeps it)", f->file, text_moment(f->file_at, now, age));
     else if (f->passed_at != KEY_ABSENT)
         buffer_append_string(out, " (a credential of the unit; Enter keeps it)");
-    else if (f->encrypted_at != KEY_ABSENT)
-        buffer_appendf(out, " (stored %s; Enter keeps it)", text_moment(f->encrypted_at, now, age));
-    else
+    else if (f->encrypted_at == KEY_ABSENT)
         return false;
+    else if (f->decryption != KEY_DAMAGED)
+        buffer_appendf(out, " (stored %s; Enter keeps it)", text_moment(f->encrypted_at, now, age));
+    else {
+        buffer_appendf(out, " (stored %s, but cannot be decrypted here)",
+                       text_moment(f->encrypted_at, now, age));
+        return false;
+    }
     return true;
 }
 
 /* "client secret (stored 3d ago; Enter keeps it): " */
 static int prepare(struct question *q, const struct asked_keys *keys)
 {
+    _cleanup_(buffer_done) struct buffer complaint = BUFFER_INIT(COMPLAINT_MAX);
     _cleanup_(key_place_done) struct key_place place = {0};
     const struct catalog_key *key = q->asked->key;
 
     int r = key_place_look(&place, keys->profile, key->kind.id, keys->profile_keys);
     if (r < 0)
         return r;
+    key_place_try(&place, &complaint);
     buffer_append_string(&q->prompt, key->kind.words);
     bool is_there = append_place(&q->prompt, &place.facts, time(NULL));
     if (!is_there && key->is_optional)
@@ -96,6 +105,15 @@ static bool is_worth_another(const struct question *q, int r)
     else
         output_error("cannot read from the terminal: %s; nothing was stored", strerror(-r));
     return r == -EBADMSG || r == -EMSGSIZE;
+}
+
+/* The same clipboard, pasted twice. */
+static void warn_about_twins(const struct asked_keys *keys, const struct asked_key *asked)
+{
+    for (const struct asked_key *other = keys->items; other < asked; other++)
+        if (secret_equal(&other->value, &asked->value))
+            output_note("warning: the %s is the same as the %s: are they mixed up?", asked->key->kind.words,
+                        other->key->kind.words);
 }
 
 /* Asks until there is an answer. The key is then set, or passed over. */
@@ -136,7 +154,10 @@ static enum exit_status ask(int fd, const struct asked_keys *keys, struct asked_
         output_error("%s: %s", asked->key->kind.name, strerror(-r));
         return EXIT_REFUSED;
     }
-    return ask_until_answered(&q);
+    enum exit_status status = ask_until_answered(&q);
+    if (status == EXIT_DONE)
+        warn_about_twins(keys, asked);
+    return status;
 }
 
 enum exit_status keys_ask(struct asked_keys *keys)

@@ -2,41 +2,28 @@
 #include "client/keys-list.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "client/creds.h"
 #include "client/key-places.h"
-#include "client/key-store.h"
 
 /* Of the whole table. */
 #define TABLE_MAX ((size_t) 64 * 1024 * 1024)
 /* Of what systemd-creds says. */
 #define COMPLAINT_MAX ((size_t) 4 * 4096)
 
-static enum key_decryption try_decryption(const struct key_place *place)
+/* Tries what is stored encrypted, and says what is wrong with it. */
+static void try_decryption(struct key_place *place)
 {
     _cleanup_(buffer_done) struct buffer complaint = BUFFER_INIT(COMPLAINT_MAX);
-    _cleanup_fd_ int fd = open(place->encrypted, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    _cleanup_free_ char *name = NULL;
 
-    if (asprintf(&name, KEY_CREDENTIAL_PREFIX "%s.%s", place->facts.profile, place->facts.kind) < 0) {
-        name = NULL;
-        return KEY_UNTRIED;
-    }
-    int r = fd < 0 ? -errno : creds_verify(name, fd, &complaint);
-    if (r == 0)
-        return KEY_DECRYPTED;
-    if (r != -EBADMSG)
-        return KEY_UNTRIED;
-    output_note("%s: %s", place->encrypted, buffer_peek(&complaint));
-    return KEY_DAMAGED;
+    key_place_try(place, &complaint);
+    if (place->facts.decryption == KEY_DAMAGED)
+        output_note("%s: %s", place->encrypted, buffer_peek(&complaint));
 }
 
-/* Adds the rows of one profile. 0 or -ENOMEM. */
+/* Adds the rows of one profile. 1; 0: there is none of that name, and no key of it; or -ENOMEM. */
 static int add_profile(struct key_rows *rows, const char *directory, const char *profile)
 {
     _cleanup_(problems_done) struct problems problems = {0}; /* `check` tells them */
@@ -48,11 +35,15 @@ static int add_profile(struct key_rows *rows, const char *directory, const char 
         r = key_place_look(&place, profile, kind, &keys);
         if (r < 0)
             return r;
-        if (place.facts.encrypted_at != KEY_ABSENT)
-            place.facts.decryption = try_decryption(&place);
+        try_decryption(&place);
         key_rows_add(rows, &place.facts);
     }
-    return r;
+    if (r < 0)
+        return r;
+    if (!keys.has_settings && rows->n_items == 0)
+        output_error("there is no profile %s: neither settings %s nor any key of it", profile,
+                     keys.settings_file);
+    return keys.has_settings || rows->n_items > 0;
 }
 
 static int add_all(struct key_rows *rows, const char *directory)
@@ -64,9 +55,9 @@ static int add_all(struct key_rows *rows, const char *directory)
         output_error("%s cannot be read: %s", directory, strerror(-r));
     if (r == 0)
         r = key_places_profiles(&names);
-    for (size_t i = 0; r == 0 && i < names.n_items; i++)
+    for (size_t i = 0; r >= 0 && i < names.n_items; i++)
         r = add_profile(rows, directory, names.items[i]);
-    return r;
+    return r < 0 ? r : 1;
 }
 
 enum exit_status keys_list(const char *directory, const char *profile)
@@ -76,13 +67,12 @@ enum exit_status keys_list(const char *directory, const char *profile)
     const struct style style = output_style();
 
     int r = profile ? add_profile(&rows, directory, profile) : add_all(&rows, directory);
-    if (r == 0 && rows.is_incomplete)
+    if (rows.is_incomplete)
         r = -ENOMEM;
-    if (r < 0) {
-        if (r == -ENOMEM)
-            output_error("%s", strerror(-r));
+    if (r == -ENOMEM)
+        output_error("%s", strerror(-r));
+    if (r <= 0)
         return EXIT_REFUSED;
-    }
     if (rows.n_items == 0) {
         output_note("no keys here");
         return EXIT_DONE;

@@ -21,14 +21,19 @@
 
 /* ---- signals that must not find the terminal without echo ---- */
 
-static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU};
+/* Those that end us before those that stop us. After SIGCONT others may have used the terminal meanwhile, as
+ * a shell does that sees us stopped (SIGSTOP cannot be caught): it is set anew. */
+static const int watched[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGALRM, SIGUSR1,
+                              SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT};
 
-/* The latest of them, for a handler has nowhere else to put it. 0: none came. */
+/* Which of them came, for a handler has nowhere else to put it; and whether any did. */
+static volatile sig_atomic_t came[NSIG];
 static volatile sig_atomic_t caught;
 
 static void catch (int number)
 {
-    caught = number;
+    came[number] = 1;
+    caught = 1;
 }
 
 struct watch {
@@ -44,6 +49,7 @@ static void watch_begin(struct watch *w)
     caught = 0;
     (void) sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < ARRAY_SIZE(watched); i++) {
+        came[watched[i]] = 0;
         (void) sigaction(watched[i], NULL, &w->before[i]);
         if (w->before[i].sa_handler != SIG_IGN)
             (void) sigaction(watched[i], &action, NULL);
@@ -67,6 +73,14 @@ static void watch_end(struct watch *w)
     (void) sigprocmask(SIG_SETMASK, &w->mask, NULL);
     for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
         (void) sigaction(watched[i], &w->before[i], NULL);
+}
+
+/* Nothing of ours is in their way any more: they end us, or stop us until we go on. */
+static void watch_deliver(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
+        if (came[watched[i]])
+            (void) raise(watched[i]);
 }
 
 /* ---- reading ---- */
@@ -141,6 +155,7 @@ static bool is_end_of_pem(const char *line, size_t size)
            memmem(line, size, end, sizeof(end) - 1);
 }
 
+/* Empty lines do not count: text with CRLF is pasted with one behind each line. Alone, one is an answer. */
 static int read_pem(int fd, const struct watch *w, struct typed *t)
 {
     for (;;) {
@@ -148,18 +163,52 @@ static int read_pem(int fd, const struct watch *w, struct typed *t)
         int r = read_line(fd, w, t);
         if (r < 0)
             return r;
-        if (r == 0 || t->size == 1 || is_end_of_pem(t->data + from, t->size - from))
+        if (r == 0 || is_end_of_pem(t->data + from, t->size - from))
             return 0;
+        if (t->size - from > 1)
+            continue;
+        r = from == 0 ? wait_for_input(fd, w, &PASTE_GAP) : 0;
+        if (r < 0)
+            return r == -ETIMEDOUT ? 0 : r;
+        t->size = from;
     }
 }
 
-static int read_text(int fd, const struct watch *w, struct typed *t)
+/*
+ * Drops what comes along with a line in one paste, so that it is no answer to the next question. 0: newlines
+ * at most; -EBADMSG: more, or another -errno. The beginning of a line is seen, too: the terminal no longer
+ * waits for its end.
+ */
+static int drop_rest(int fd, const struct watch *w, struct typed *t, struct termios *hidden)
+{
+    int result = 0;
+
+    hidden->c_lflag &= ~(tcflag_t) ICANON;
+    hidden->c_cc[VMIN] = 1;
+    hidden->c_cc[VTIME] = 0;
+    if (tcsetattr(fd, TCSANOW, hidden) < 0)
+        return -errno;
+    for (;;) {
+        int r = wait_for_input(fd, w, &PASTE_GAP);
+        if (r < 0)
+            return r == -ETIMEDOUT ? result : r;
+        /* Into locked memory, as it may be of a key; a line leaves room for it. */
+        char *byte = t->data + t->size;
+        ssize_t n = read(fd, byte, 1);
+        if (n <= 0)
+            return n < 0 ? -errno : result;
+        if (*byte != '\n' && *byte != '\r')
+            result = -EBADMSG;
+    }
+}
+
+static int read_text(int fd, const struct watch *w, struct typed *t, struct termios *hidden)
 {
     int r = read_line(fd, w, t);
-    if (r <= 0)
+    if (r <= 0 && r != -EMSGSIZE)
         return r;
-    r = wait_for_input(fd, w, &PASTE_GAP);
-    return r == -ETIMEDOUT ? 0 : r == 0 ? -EBADMSG : r;
+    int rest = drop_rest(fd, w, t, hidden);
+    return r < 0 && (rest == 0 || rest == -EBADMSG) ? r : rest;
 }
 
 static void drop_newline(struct typed *t)
@@ -179,6 +228,11 @@ static void show(int fd, const char *text)
         return;
 }
 
+static bool is_in_foreground(int fd)
+{
+    return tcgetpgrp(fd) == getpgrp();
+}
+
 /* Reads without echo. 0, -EINTR (a watched signal came) or another -errno. */
 static int read_hidden(int fd, const struct watch *w, bool is_pem, struct typed *t)
 {
@@ -186,6 +240,7 @@ static int read_hidden(int fd, const struct watch *w, bool is_pem, struct typed 
 
     if (tcgetattr(fd, &before) < 0)
         return -errno;
+    const bool was_ours = is_in_foreground(fd);
     hidden = before;
     hidden.c_lflag &= ~(tcflag_t) (ECHO | ECHOE | ECHOK | ECHONL);
     hidden.c_lflag |= ICANON | ISIG;
@@ -193,7 +248,10 @@ static int read_hidden(int fd, const struct watch *w, bool is_pem, struct typed 
     if (tcsetattr(fd, TCSAFLUSH, &hidden) < 0)
         return -errno;
     watch_hold();
-    int r = is_pem ? read_pem(fd, w, t) : read_text(fd, w, t);
+    int r = is_pem ? read_pem(fd, w, t) : read_text(fd, w, t, &hidden);
+    /* Stopped, and continued in the background: the terminal is as its shell wants it by now. */
+    if (was_ours && !is_in_foreground(fd))
+        return r == 0 ? -EIO : r;
     show(fd, "\n"); /* the one that was not echoed */
     if (tcsetattr(fd, TCSAFLUSH, &before) < 0 && r == 0)
         r = -errno;
@@ -235,9 +293,7 @@ int terminal_ask(int fd, const char *prompt, bool is_pem, struct secret *ret)
         int r = ask_once(fd, prompt, is_pem, ret);
         if (r != -EINTR)
             return r;
-        /* Nothing of ours is in its way any more: it ends us, or stops us until we ask again. */
-        if (caught)
-            (void) raise(caught);
+        watch_deliver();
     }
 }
 

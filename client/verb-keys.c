@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/problem.h"
 #include "bearerd-paths.h"
+#include "client/key-places.h"
 #include "client/key-store.h"
 #include "client/keys-ask.h"
 #include "client/keys-list.h"
@@ -93,111 +95,122 @@ static enum exit_status get(const struct options *options, struct asked_keys *as
 
 /* ---- storing ---- */
 
-/* What was done, so that the end can say what follows from it. */
-struct outcome {
-    const struct asked_keys *asked;
-    bool cannot_encrypt; /* the first one failed: the others are not tried */
-    bool is_any_encrypted, is_any_plain;
-};
-
-/* An encrypted key counts only where no file goes before it. */
-static void stored_encrypted(struct outcome *o, const struct catalog_key *key)
+/* An encrypted key counts only where nothing goes before it. */
+static void tell_encrypted(const struct asked_keys *asked, const struct catalog_key *key)
 {
-    o->is_any_encrypted = true;
+    _cleanup_(key_place_done) struct key_place place = {0};
+
     output_note("stored encrypted: %s", key->kind.name);
     if (key->file)
         output_note("  but %s:%u goes before it: take that line out, and then delete %s",
-                    o->asked->profile_keys->settings_file, key->line, key->file);
+                    asked->profile_keys->settings_file, key->line, key->file);
+    else if (key_place_look(&place, asked->profile, key->kind.id, asked->profile_keys) == 0 &&
+             place.facts.passed_at != KEY_ABSENT)
+        output_note("  but the unit passes the credential %s.%s, which goes before it: take that out "
+                    "(systemctl cat bearerd)",
+                    asked->profile, key->kind.name);
 }
 
 /* A plain file counts only where the settings name it. */
-static void stored_plain(struct outcome *o, const struct catalog_key *key, const char *path)
+static void tell_plain(const struct asked_keys *asked, const struct catalog_key *key)
 {
-    o->is_any_plain = true;
+    _cleanup_free_ char *path = NULL;
+
+    if (asprintf(&path, BEARERD_KEY_DIRECTORY "/%s.%s", asked->profile, key->kind.name) < 0) {
+        path = NULL;
+        return;
+    }
     output_note("stored, not encrypted: %s", path);
     if (!key->file || strcmp(key->file, path) != 0)
-        output_note("  [Keys] of %s must say: %sFile=%s", o->asked->profile_keys->settings_file,
+        output_note("  [Keys] of %s must say: %sFile=%s", asked->profile_keys->settings_file,
                     key->kind.setting, path);
 }
 
-static int store_plain(struct outcome *o, const struct asked_key *item, struct buffer *complaint)
+/* What was stored, and what brings it into force. */
+static void tell(const struct asked_keys *asked, bool is_encrypted)
 {
-    const struct key_name name = {o->asked->profile, item->key->kind.name};
+    for (size_t i = 0; i < asked->n_items; i++) {
+        if (!secret_is_set(&asked->items[i].value))
+            continue;
+        if (is_encrypted)
+            tell_encrypted(asked, asked->items[i].key);
+        else
+            tell_plain(asked, asked->items[i].key);
+    }
+    if (!is_encrypted && geteuid() == 0 && !check_daemon_user().is_found)
+        output_note("They are root's, since there is no user bearerd.");
+    if (!is_encrypted) {
+        output_note("The daemon reads it at: bearerctl reload");
+        return;
+    }
+    output_note("The daemon reads it when it starts: systemctl restart bearerd");
+    output_note(
+        "(No connection is refused meanwhile, and other profiles keep their tokens; %s gets a new one.)",
+        asked->profile);
+}
+
+/* Encrypted, or where that does not work in plain files: all of them, or none. */
+static int store(struct key_batch *batch, bool *ret_is_encrypted, struct buffer *complaint)
+{
     const struct daemon_user user = check_daemon_user();
     const struct key_owner owner = {user.uid, user.gid};
-    _cleanup_free_ char *path = NULL;
 
-    if (asprintf(&path, BEARERD_KEY_DIRECTORY "/%s.%s", name.profile, name.kind) < 0) {
-        path = NULL;
-        return -ENOMEM;
-    }
-    int r = key_store_plain(&name, &item->value, &owner, complaint);
-    if (r < 0)
-        return r;
-    stored_plain(o, item->key, path);
-    if (geteuid() == 0 && !user.is_found)
-        output_note("  it is root's, since there is no user bearerd");
-    return 0;
-}
-
-static int store(struct outcome *o, const struct asked_key *item, struct buffer *complaint)
-{
-    const struct key_name name = {o->asked->profile, item->key->kind.name};
-
-    if (!o->cannot_encrypt) {
-        int r = key_store_encrypted(&name, &item->value, complaint);
-        if (r == 0)
-            stored_encrypted(o, item->key);
-        if (r != -EBADMSG)
-            return r;
+    int r = key_batch_encrypt(batch, complaint);
+    *ret_is_encrypted = r == 0;
+    if (r == -EBADMSG) {
         output_note("keys cannot be encrypted here: %s", buffer_peek(complaint));
         buffer_reset(complaint);
-        o->cannot_encrypt = true;
+        r = 0;
     }
-    return store_plain(o, item, complaint);
-}
-
-static void say_what_next(const struct outcome *o)
-{
-    if (!o->is_any_encrypted && !o->is_any_plain)
-        output_note("nothing was changed");
-    if (o->is_any_plain)
-        output_note("The daemon reads it at: bearerctl reload");
-    if (!o->is_any_encrypted)
-        return;
-    output_note("The daemon reads it when it starts: systemctl restart bearerd");
-    output_note("(That costs nobody anything: tokens are kept, and requests wait for a moment.)");
+    return r < 0 ? r : key_batch_store(batch, &owner, complaint);
 }
 
 static enum exit_status store_all(const struct asked_keys *asked)
 {
     _cleanup_(buffer_done) struct buffer complaint = BUFFER_INIT(COMPLAINT_MAX);
-    struct outcome outcome = {.asked = asked};
+    _cleanup_(key_batch_done) struct key_batch batch = {0};
+    bool is_encrypted = false;
 
     for (size_t i = 0; i < asked->n_items; i++) {
-        const struct asked_key *item = &asked->items[i];
-        int r = secret_is_set(&item->value) ? store(&outcome, item, &complaint) : 0;
-        if (r < 0) {
-            output_error("%s: not stored: %s", item->key->kind.name,
-                         complaint.size > 0 ? buffer_peek(&complaint) : strerror(-r));
-            return EXIT_REFUSED;
-        }
+        const struct key_name name = {asked->profile, asked->items[i].key->kind.name};
+        if (secret_is_set(&asked->items[i].value))
+            key_batch_add(&batch, &name, &asked->items[i].value);
     }
-    say_what_next(&outcome);
+    if (batch.n_items == 0) {
+        output_note("nothing was changed");
+        return EXIT_DONE;
+    }
+    int r = store(&batch, &is_encrypted, &complaint);
+    if (r < 0) {
+        output_error("not stored: %s", complaint.size > 0 ? buffer_peek(&complaint) : strerror(-r));
+        return EXIT_REFUSED;
+    }
+    tell(asked, is_encrypted);
     return EXIT_DONE;
 }
 
 /* ---- the verb ---- */
 
+/* A profile without settings may be one that is to come, or one whose name was mistyped. */
+static void tell_no_settings(const char *directory, const char *profile, const struct profile_keys *keys)
+{
+    _cleanup_(profile_names_done) struct profile_names names = {0};
+    const char *near = NULL;
+
+    if (key_catalog_profiles(directory, &names) == 0)
+        near = problem_suggest(profile, (const char *const *) names.items, names.n_items);
+    output_note("There are no settings %s yet%s%s%s These are the keys for Provider=vipps.",
+                keys->settings_file, near ? "; did you mean " : ".", near ? near : "", near ? "?" : "");
+}
+
 /* Settings that do not say which keys they want are to be put right first; none at all are still to come. */
-static enum exit_status check_settings_of(const char *profile, const struct profile_keys *keys,
-                                          const struct problems *problems)
+static enum exit_status check_settings_of(const char *directory, const char *profile,
+                                          const struct profile_keys *keys, const struct problems *problems)
 {
     if (keys->provider)
         return EXIT_DONE;
     if (!keys->has_settings) {
-        output_note("There are no settings %s yet. These are the keys for Provider=vipps.",
-                    keys->settings_file);
+        tell_no_settings(directory, profile, keys);
         return EXIT_DONE;
     }
     for (size_t i = 0; i < problems->n_items; i++)
@@ -217,7 +230,7 @@ static enum exit_status ask_and_store(const struct options *options, const char 
         output_error("%s: %s", profile, strerror(-r));
         return EXIT_REFUSED;
     }
-    enum exit_status status = check_settings_of(profile, &keys, &problems);
+    enum exit_status status = check_settings_of(directory, profile, &keys, &problems);
     if (status != EXIT_DONE)
         return status;
     _cleanup_(asked_keys_done) struct asked_keys asked = {.profile = profile, .profile_keys = &keys};
@@ -225,6 +238,16 @@ static enum exit_status ask_and_store(const struct options *options, const char 
     if (status == EXIT_DONE)
         status = get(options, &asked);
     return status == EXIT_DONE ? store_all(&asked) : status;
+}
+
+/* Neither we nor systemd-creds leave a core: 1 byte is too little for a file, and to a program that collects
+ * cores (core(5)) the kernel then gives none either, which it would at 0. Who has less already keeps it. */
+static void forbid_cores(void)
+{
+    const struct rlimit limit = {.rlim_cur = 1, .rlim_max = 1};
+
+    if (setrlimit(RLIMIT_CORE, &limit) < 0)
+        return;
 }
 
 enum exit_status verb_keys(const struct options *options)
@@ -242,6 +265,7 @@ enum exit_status verb_keys(const struct options *options)
         output_error("keys are root's matter: run this as root");
         return EXIT_REFUSED;
     }
+    forbid_cores();
     int r = key_catalog_directory(&problems, &directory);
     if (r < 0) {
         for (size_t i = 0; i < problems.n_items; i++)

@@ -9,29 +9,14 @@ import subprocess
 import pytest
 from lib.ctl import bearerctl, environment  # noqa: F401 (fixtures)
 from lib.ctl import NOBODY
-from lib.keystore import UID, KeyStore
+from lib.keystore import encrypting, store  # noqa: F401 (fixtures)
+from lib.keystore import UID, names
 from lib.profiles import write
 
 pytestmark = pytest.mark.needs_root
 
 SECRET = "hunter2-hunter2-hunter2-hunter2"
 SUBSCRIPTION = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture
-def store(bearerctl, environment):  # noqa: F811
-    one = KeyStore(bearerctl, environment)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def encrypting(store):
-    """A store where systemd-creds works, as it does on a machine with a disk."""
-    done = store.command("systemd-creds", "encrypt", "--name=probe", "-", "-", stdin="probe")
-    if done.returncode != 0:
-        pytest.skip(f"systemd-creds cannot encrypt here: {done.stderr.strip()}")
-    return store
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +27,6 @@ def private_key():
 
 def mode(path):
     return oct(path.stat().st_mode & 0o7777)
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 def rows(store, *arguments):
@@ -72,7 +53,7 @@ def test_keys_are_asked_for_without_echo_and_encrypted(encrypting):
     assert status == 0, shown
     assert "hunter2" not in shown and "0123456789" not in shown
     assert "stored encrypted: client-secret" in shown and "32 characters" in shown
-    assert "systemctl restart bearerd" in shown and "reload" not in shown
+    assert "systemctl restart bearerd" in shown and "reload" not in shown and "shop gets a new one" in shown
     assert names(encrypting.encrypted) == ["shop.client-secret", "shop.subscription-key"]
     assert mode(encrypting.encrypted) == "0o700"
     assert mode(encrypting.encrypted / "shop.client-secret") == "0o600"
@@ -108,14 +89,27 @@ def test_what_cannot_be_a_key_is_asked_for_again(encrypting):
     terminal.expect("cannot do without its client secret")
     terminal.answer("client secret: ", "bl\u00e5-hunter2\n")
     assert "hunter2" not in terminal.expect("must hold one line of printable ASCII")
-    terminal.answer("client secret: ", "hunter2\nhunter3\n")
-    assert "hunter" not in terminal.expect("there came several")
+    for pasted in ("hunter2\nhunter3\n", "hunter2\nhunter3", "hunter2\n\nhunter3\n"):
+        terminal.answer("client secret: ", pasted)
+        assert "hunter" not in terminal.expect("there came several")
     terminal.answer("client secret: ", "x" * 5000 + "\n")
     terminal.expect("more than a terminal passes on")
     terminal.answer("client secret: ", f" {SECRET}\n")
     terminal.expect("begins or ends with a space")
     assert terminal.end()[0] == 0
     assert encrypting.decrypt("shop.client-secret") == f" {SECRET}"
+
+
+def test_what_cannot_be_decrypted_is_not_worth_keeping(encrypting):
+    encrypting.profile("shop", provider="vipps-oauth")
+    encrypting.encrypted.mkdir(mode=0o700)
+    (encrypting.encrypted / "shop.client-secret").write_text("nonsense")
+    terminal = encrypting.ask("shop", "client-secret")
+    terminal.answer(", but cannot be decrypted here): ", "\n")
+    terminal.expect("cannot do without its client secret")
+    terminal.answer(", but cannot be decrypted here): ", f"{SECRET}\n")
+    assert terminal.end()[0] == 0
+    assert encrypting.decrypt("shop.client-secret") == SECRET
 
 
 def test_what_is_typed_ahead_is_no_answer(encrypting):
@@ -126,16 +120,37 @@ def test_what_is_typed_ahead_is_no_answer(encrypting):
     assert encrypting.decrypt("shop.client-secret") == "answer"
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-D", "SIGTERM"])
+def test_a_newline_too_much_is_no_answer_to_the_next_question(encrypting):
+    """Text with CRLF: the terminal makes two newlines of it."""
+    encrypting.profile("shop", provider="vipps-oauth")
+    terminal = encrypting.ask("shop")
+    terminal.answer("client secret: ", f"{SECRET}\r\n")
+    terminal.answer("next client secret (optional; Enter skips it): ", "other\r\n")
+    assert terminal.end()[0] == 0
+    assert encrypting.decrypt("shop.client-secret") == SECRET
+    assert encrypting.decrypt("shop.next-client-secret") == "other"
+
+
+def test_the_same_key_twice_is_told(encrypting):
+    encrypting.profile("shop", provider="vipps-oauth")
+    terminal = encrypting.ask("shop")
+    terminal.answer("client secret: ", f"{SECRET}\n")
+    terminal.answer("next client secret (optional; Enter skips it): ", f"{SECRET}\n")
+    status, shown = terminal.end()
+    assert status == 0
+    assert "warning: the next client secret is the same as the client secret: are they mixed up?" in shown
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-D", "SIGTERM", "SIGALRM", "SIGUSR1"])
 def test_leaving_restores_the_terminal_and_stores_nothing(store, how):
     store.profile("shop")
     terminal = store.ask("shop")
     terminal.answer("client secret: ", SECRET + "\n")
     terminal.answer("next client secret (optional; Enter skips it): ", {"Ctrl-C": "hun\x03", "Ctrl-D": "\x04"}.get(how, "hun"))
-    if how == "SIGTERM":
-        terminal.process.send_signal(signal.SIGTERM)
+    if how.startswith("SIG"):
+        terminal.process.send_signal(getattr(signal, how))
     status, shown = terminal.end()
-    assert status == {"Ctrl-C": -signal.SIGINT, "Ctrl-D": 1, "SIGTERM": -signal.SIGTERM}[how]
+    assert status == {"Ctrl-C": -signal.SIGINT, "Ctrl-D": 1}.get(how) or -getattr(signal, how)
     assert "hun" not in shown
     assert names(store.encrypted) == names(store.plain) == []
 
@@ -148,6 +163,49 @@ def test_a_stop_asks_anew(store):
     assert terminal.end()[0] == -signal.SIGINT
 
 
+def test_echo_that_somebody_turned_on_meanwhile_is_off_again(encrypting):
+    """A shell does, when its job was stopped in a way that cannot be caught."""
+    encrypting.profile("shop", provider="vipps-oauth")
+    terminal = encrypting.ask("shop", "client-secret")
+    terminal.answer("client secret: ", "half")
+    terminal.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, terminal.process.pid, os.WSTOPPED)
+    terminal.restore()
+    terminal.process.send_signal(signal.SIGCONT)
+    terminal.answer("client secret: ", f"{SECRET}\n")
+    status, shown = terminal.end()
+    assert status == 0 and "hunter2" not in shown
+    assert encrypting.decrypt("shop.client-secret") == SECRET
+
+
+def process_of(parent, name):
+    """The child of this name, and how often it has waited; None: there is none yet."""
+    for pid in open(f"/proc/{parent}/task/{parent}/children", encoding="ascii").read().split():
+        fields = dict(line.split(":\t") for line in open(f"/proc/{pid}/status", encoding="ascii").read().splitlines()
+                      if ":\t" in line)
+        if fields["Name"] == name:
+            return int(pid), fields["State"][0], int(fields["voluntary_ctxt_switches"])
+    return None
+
+
+def test_a_shell_keeps_its_terminal_when_we_go_on_in_the_background(store):
+    store.profile("shop", provider="vipps-oauth")
+    terminal = store.shell("bash", "--norc", "--noprofile", "-i")
+    terminal.type(f"{store.bearerctl} keys shop client-secret\n")
+    terminal.answer("client secret: ", "")
+    pid, _, _ = process_of(terminal.process.pid, "bearerctl")
+    os.kill(pid, signal.SIGSTOP)
+    terminal.expect("Stopped")
+    terminal.wait(lambda: not terminal.is_canonical())  # the shell reads its line
+    _, _, before = process_of(terminal.process.pid, "bearerctl")
+    os.kill(pid, signal.SIGCONT)
+    # It goes on, and is stopped again as soon as it wants to ask.
+    terminal.wait(lambda: process_of(terminal.process.pid, "bearerctl")[1] == "T" and
+                  process_of(terminal.process.pid, "bearerctl")[2] > before)
+    assert not terminal.is_canonical()
+    os.kill(pid, signal.SIGKILL)
+
+
 def test_a_private_key_ends_with_its_last_line(encrypting, private_key):
     encrypting.profile("issuer", provider="oauth2")
     terminal = encrypting.ask("issuer")
@@ -157,6 +215,14 @@ def test_a_private_key_ends_with_its_last_line(encrypting, private_key):
     status, shown = terminal.end()
     assert status == 0 and "BEGIN" not in shown, shown
     assert encrypting.decrypt("issuer.signing-key") == private_key.rstrip("\n")
+    # With CRLF, and with an empty line in front of it.
+    terminal = encrypting.ask("issuer")
+    terminal.answer("to its END line: ", "\n" + private_key.replace("\n", "\r\n"))
+    assert terminal.end()[0] == 0
+    assert encrypting.decrypt("issuer.signing-key") == private_key.rstrip("\n")
+    terminal = encrypting.ask("issuer")
+    terminal.answer("Enter keeps it), in PEM, to its END line: ", "\n")
+    assert "nothing was changed" in terminal.end()[1]
 
 
 # ---- from a pipe ----
@@ -201,6 +267,9 @@ def test_settings_may_come_later(encrypting):
     assert done.returncode == 0
     assert "no settings /etc/bearerd/profiles.d/shop.conf yet" in done.stderr
     assert rows(encrypting)[0][4] == "not used: there are no settings for this profile"
+    encrypting.profile("shop")
+    done = encrypting.run("keys", "shp", "client-secret", stdin=SECRET)
+    assert "shp.conf yet; did you mean shop? These are" in done.stderr
 
 
 def test_only_root_may(store):
@@ -254,28 +323,6 @@ def test_without_systemd_creds_a_key_is_a_file(store, why):
     assert [row[2:3] + row[4:] for row in rows(store)] == [["/etc/bearerd/keys/shop.client-secret", "ok"]]
 
 
-def test_what_does_not_decrypt_is_not_stored_as_encrypted(store):
-    """A systemd-creds that says that it encrypts, and does not."""
-    path = store.folder / "bin"
-    path.mkdir()
-    (path / "systemd-creds").write_text("#!/bin/sh\n[ $1 = encrypt ] && echo nonsense && exit 0\necho 'bad key' >&2; exit 1\n")
-    (path / "systemd-creds").chmod(0o755)
-    store.profile("shop", provider="vipps-oauth")
-    done = store.run("keys", "shop", "client-secret", stdin=SECRET, path=f"{path}:/usr/bin:/bin")
-    assert "cannot be encrypted here: bad key" in done.stderr
-    assert names(store.encrypted) == [] and names(store.plain) == ["shop.client-secret"]
-
-
-def test_a_folder_that_others_can_write_is_refused(store):
-    store.profile("shop")
-    store.encrypted.mkdir(mode=0o700)
-    store.encrypted.chmod(0o777)
-    done = store.run("keys", "shop", "client-secret", stdin=SECRET)
-    assert done.returncode == 1
-    assert "can be written by others; run: chmod 0700 /etc/bearerd/credentials" in done.stderr
-    assert names(store.encrypted) == names(store.plain) == []
-
-
 # ---- what is in force ----
 
 
@@ -287,6 +334,16 @@ def test_a_file_of_the_settings_goes_first(encrypting):
     assert "shop.conf:8 goes before it: take that line out, and then delete /etc/bearerd/own" in done.stderr
     states = {row[2]: row[4] for row in rows(encrypting)}
     assert states == {"/etc/bearerd/own": "ok", "encrypted": "not used: ClientSecretFile= goes first"}
+
+
+def test_a_credential_of_the_unit_goes_first(encrypting):
+    encrypting.profile("shop", provider="vipps-oauth")
+    encrypting.passed.mkdir(parents=True)
+    (encrypting.passed / "shop.client-secret").write_text("own")
+    done = encrypting.run("keys", "shop", "client-secret", stdin=SECRET)
+    assert "but the unit passes the credential shop.client-secret, which goes before it" in done.stderr
+    states = {row[2]: row[4] for row in rows(encrypting)}
+    assert states == {"credential": "ok", "encrypted": "not used: the credential goes first"}
 
 
 def test_the_list_says_what_is_read_and_what_is_missing(encrypting):
@@ -301,6 +358,12 @@ def test_the_list_says_what_is_read_and_what_is_missing(encrypting):
     ]
     encrypting.restart()
     assert [row[4] for row in rows(encrypting, "till")] == ["ok"]
+    # Brought back from a backup, with the time of then.
+    backup = encrypting.encrypted / "backup"
+    backup.write_bytes((encrypting.encrypted / "till.client-secret").read_bytes())
+    os.utime(backup, (1, 1))
+    backup.rename(encrypting.encrypted / "till.client-secret")
+    assert [row[4] for row in rows(encrypting, "till")] == ["not read yet: systemctl restart bearerd"]
     # Another machine's, a damaged one, and one that was given another name.
     (encrypting.encrypted / "till.client-secret").write_bytes(b"nonsense")
     (encrypting.encrypted / "shop.subscription-key").write_bytes((encrypting.encrypted / "shop.client-secret").read_bytes())
@@ -314,6 +377,17 @@ def test_the_list_says_what_is_read_and_what_is_missing(encrypting):
 def test_an_empty_list(store):
     done = store.run("keys", "--list")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "no keys here\n")
+    done = store.run("keys", "--list", "shp")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no profile shp: neither settings /etc/bearerd/profiles.d/shp.conf nor any key of it" in done.stderr
+
+
+def test_the_list_does_not_guess_at_a_provider(encrypting):
+    encrypting.profile("issuer", provider="oauth2")
+    encrypting.run("keys", "issuer", "signing-key", stdin=subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ED25519"], capture_output=True, text=True, check=True).stdout)
+    encrypting.profile("issuer", provider="oauth3")
+    assert [row[4] for row in rows(encrypting)] == ["unknown: the settings do not say which provider: bearerctl check"]
 
 
 def test_check_does_not_miss_encrypted_keys(encrypting):

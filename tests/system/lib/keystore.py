@@ -2,12 +2,15 @@
 """bearerctl keys in a machine of its own, as far as keys go: its /etc/bearerd, its users, its host key, its /run.
 
 A mount namespace for each program; the folders are the test's and can be looked into. Nothing of the machine changes.
+The fixtures are for the test files to import: store, encrypting (with bearerctl and environment from lib.ctl).
 """
 
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+
+import pytest
 
 from .settings import PATIENCE
 from .terminal import Terminal
@@ -67,11 +70,25 @@ class KeyStore:
         assert "Sanitizer" not in done.stderr, done.stderr
         return done
 
-    def ask(self, *arguments, **more):
-        """bearerctl keys, at a terminal."""
-        terminal = Terminal(self._command([self.bearerctl, "keys", *arguments]), self.environment, **more)
+    def ask(self, *arguments, path=None, **more):
+        """bearerctl keys, at a terminal. `path`: another $PATH, for it alone."""
+        prefix = ["env", f"PATH={path}"] if path else []
+        terminal = Terminal(self._command([*prefix, self.bearerctl, "keys", *arguments]), self.environment, **more)
         self.terminals.append(terminal)
         return terminal
+
+    def shell(self, *command):
+        """A shell in there, at a terminal."""
+        self.terminals.append(Terminal(self._command(command), self.environment))
+        return self.terminals[-1]
+
+    def instead_of_systemd_creds(self, *lines):
+        """A $PATH where systemd-creds is this shell script."""
+        folder = self.folder / "bin"
+        folder.mkdir()
+        (folder / "systemd-creds").write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        (folder / "systemd-creds").chmod(0o755)
+        return f"{folder}:/usr/bin:/bin"
 
     def decrypt(self, name):
         """The key in a stored file, as systemd would pass it to the service."""
@@ -91,3 +108,24 @@ class KeyStore:
         self.passed.mkdir(parents=True, exist_ok=True)
         for path in self.encrypted.iterdir():
             (self.passed / f"PROFILE_{path.name}").write_text(self.decrypt(path.name))
+
+
+@pytest.fixture
+def store(bearerctl, environment):
+    one = KeyStore(bearerctl, environment)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def encrypting(store):
+    """A store where systemd-creds works, as it does on a machine with a disk."""
+    done = store.command("systemd-creds", "encrypt", "--name=probe", "-", "-", stdin="probe")
+    if done.returncode != 0:
+        pytest.skip(f"systemd-creds cannot encrypt here: {done.stderr.strip()}")
+    return store
+
+
+def names(folder):
+    """All that is in a folder, also what is hidden."""
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []

@@ -43,15 +43,27 @@ class Terminal:
     def answer(self, prompt, text):
         """Waits for the prompt, and for the echo to be off, and types."""
         shown = self.expect(prompt)
-        deadline = time.monotonic() + PATIENCE
-        while self.has_echo():
-            assert time.monotonic() < deadline and self.process.poll() is None, shown
-            time.sleep(0.001)
+        self.wait(lambda: not self.has_echo())
         self.type(text)
         return shown
 
+    def wait(self, is_so):
+        """Until that is so; the program goes on meanwhile."""
+        deadline = time.monotonic() + PATIENCE
+        while not is_so():
+            assert time.monotonic() < deadline and self.process.poll() is None, self.shown
+            time.sleep(0.001)
+
+    def is_canonical(self):
+        """Whether it gathers whole lines, as it does for those that do not read each key themselves."""
+        return bool(termios.tcgetattr(self.slave)[3] & termios.ICANON)
+
     def has_echo(self):
         return bool(termios.tcgetattr(self.slave)[3] & termios.ECHO)
+
+    def restore(self):
+        """Sets it as it was before, whatever the program wants."""
+        termios.tcsetattr(self.slave, termios.TCSANOW, self.before)
 
     def end(self):
         """Waits for the end of the program; its status, and all that was shown and not yet expected."""

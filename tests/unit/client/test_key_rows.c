@@ -23,6 +23,7 @@ static struct key_facts nowhere(void)
         .kind = "client-secret",
         .setting = "ClientSecret",
         .has_profile = true,
+        .has_provider = true,
         .is_wanted = true,
         .is_required = true,
         .plain = "/keys/shop.client-secret",
@@ -41,6 +42,7 @@ static struct key_facts encrypted(void)
 
     facts.encrypted_at = NOW - DAY;
     facts.loaded_at = NOW - DAY;
+    facts.is_read = true;
     facts.decryption = KEY_DECRYPTED;
     return facts;
 }
@@ -76,9 +78,7 @@ static void an_encrypted_key_is_in_force_once_it_was_read(void **state _unused_)
     struct key_facts facts = encrypted();
 
     expect_row(facts, "encrypted", "ok");
-    facts.encrypted_at = facts.loaded_at + 1;
-    expect_row(facts, "encrypted", "not read yet: systemctl restart bearerd");
-    facts.loaded_at = KEY_ABSENT;
+    facts.is_read = false;
     expect_row(facts, "encrypted", "not read yet: systemctl restart bearerd");
 }
 
@@ -104,7 +104,21 @@ static void nobody_reads_the_key_of_no_profile(void **state _unused_)
     facts.has_profile = facts.is_wanted = facts.is_required = false;
     expect_row(facts, "encrypted", "not used: there are no settings for this profile");
     facts.has_profile = true;
+    facts.has_provider = false;
+    expect_row(facts, "encrypted", "unknown: the settings do not say which provider: bearerctl check");
+    facts.has_provider = true;
     expect_row(facts, "encrypted", "not used: this provider has no use for it");
+}
+
+/* What was taken out of the folder goes on in the service that was given it. */
+static void a_key_that_is_no_longer_stored_is_still_known(void **state _unused_)
+{
+    struct key_facts facts = encrypted();
+
+    facts.encrypted_at = KEY_ABSENT;
+    facts.decryption = KEY_UNTRIED;
+    facts.is_read = facts.is_required = false;
+    expect_row(facts, "credential", "no longer stored: systemctl restart bearerd forgets it");
 }
 
 /* A file of the settings, then what the unit passes by name, then what is stored encrypted; a plain file only
@@ -176,6 +190,7 @@ int main(void)
         cmocka_unit_test(an_encrypted_key_is_in_force_once_it_was_read),
         cmocka_unit_test(damage_goes_before_everything),
         cmocka_unit_test(nobody_reads_the_key_of_no_profile),
+        cmocka_unit_test(a_key_that_is_no_longer_stored_is_still_known),
         cmocka_unit_test(one_place_at_most_is_in_force),
         cmocka_unit_test(a_plain_file_counts_where_it_is_named),
         cmocka_unit_test(the_table_lines_up),
