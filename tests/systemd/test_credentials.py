@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Keys as systemd credentials: named one by one, or a folder of encrypted ones, of which none can stop the others."""
 
+import pathlib
+import re
+
 import pytest
 
 from boxlib.service import CREDENTIALS, UNIT
 from lib.profiles import REFRESH
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHOWN = "/run/bearerd-credentials/shown"
 
 
@@ -34,6 +38,11 @@ def stored(service, upstream):
         return client
 
     return make
+
+
+def helper_words(service):
+    """What bearerd-credentials.service said in this test."""
+    return service.box.words(CREDENTIALS, service.since)
 
 
 def damage(service, name):
@@ -102,8 +111,9 @@ def test_a_damaged_key_fails_its_profile_and_no_other(service, stored):
     box.wait_show(UNIT, ActiveState="active")
     assert service.token("shop") == 200
     assert service.status("second")["state"] == "failed"
-    assert "second.client-secret: cannot be decrypted" in service.words()
-    assert "shop" not in "".join(line for line in service.words().splitlines() if "decrypted" in line)
+    assert "not started for a credential" in service.words()
+    told = [line for line in helper_words(service).splitlines() if "decrypted" in line]
+    assert len(told) == 1 and "second.client-secret: left out, since it cannot be decrypted" in told[0]
 
 
 def test_a_damaged_key_is_told_at_every_start_and_counts_when_it_is_stored_anew(service, stored):
@@ -153,16 +163,88 @@ def test_when_the_machines_key_is_another_the_keys_in_files_still_work(service, 
     box.wait_show(UNIT, ActiveState="active")
     assert service.token("files") == 200
     assert service.status("shop")["state"] == "failed"
-    assert "has this machine another key now" in service.words()
+    assert "has this machine another key now" in helper_words(service)
 
 
-@pytest.mark.parametrize("name", ["notes", "shop.client-secret~", ".shop.client-secret.swp", "Shop.client-secret"])
+@pytest.mark.parametrize("name", [
+    "notes", "notes.txt", "shop.client-secret~", ".shop.client-secret.swp", "Shop.client-secret", "shop.client-secret.old",
+    "shop.client-key", "client-secret", "shop.client-secret.new line\n",
+])  # fmt: skip
 def test_what_is_no_key_is_ignored(service, stored, name):
     stored("shop")
     service.box.write(f"/etc/bearerd/credentials/{name}", "x")
     service.start()
     assert service.token("shop") == 200
-    assert (f"{name}: ignored" in service.box.words(CREDENTIALS, service.since)) == (name[0] != ".")
+    assert (f"{name}: ignored" in helper_words(service)) == (name[0] != ".")
+
+
+@pytest.mark.parametrize("what", ["folder", "link to nothing"])
+def test_what_is_no_file_is_ignored(service, stored, what):
+    stored("shop")
+    path = "/etc/bearerd/credentials/shop.next-client-secret"
+    service.box.sh(*(["mkdir", path] if what == "folder" else ["ln", "-s", "/nothing", path]))
+    try:
+        service.start()
+        assert service.token("shop") == 200
+        assert f"{path}: ignored, since it is no regular file" in helper_words(service)
+    finally:
+        service.box.sh("rm", "-d", path)
+
+
+def test_every_kind_that_the_daemon_reads_is_passed_on():
+    helper = (ROOT / "systemd/bearerd-credentials").read_text()
+    table = (ROOT / "daemon/core/settings.c").read_text()
+    kinds = re.findall(r"\[KEY_\w+\] += \{\s*\"([a-z-]+)\"", table)
+    assert len(kinds) == 7
+    assert re.search(r"^is_key=.*\(([a-z|-]+)\)\$'$", helper, re.MULTILINE)[1].split("|") == kinds
+
+
+def test_the_damaged_one_of_many_is_found_however_long_it_takes(service, stored):
+    """Not in the time that a stop may take: there it would be ended before it came to the last one, at every attempt."""
+    stored("shop")
+    stored("z")
+    make = (
+        "printf x | systemd-creds encrypt --with-key=host --name=PROFILE_n$1.client-secret -"
+        " /etc/bearerd/credentials/n$1.client-secret"
+    )
+    service.box.sh("sh", "-c", f"seq 100 | xargs -I@ sh -c '{make}' sh @")
+    damage(service, "z.client-secret")
+    service.drop_in("hurry", "[Service]\nTimeoutStopSec=1s\n")
+    service.fail_to_start()
+    service.box.wait_show(UNIT, ActiveState="active")
+    assert service.token("shop") == 200
+
+
+def test_a_failed_start_without_a_damaged_key_is_told(service, stored):
+    stored("shop")
+    service.drop_in("missing", "[Service]\nLoadCredential=other:/nowhere\n")
+    service.fail_to_start()
+    words = (
+        "each key that is not left out can be decrypted, and yet systemd could not pass them on: are they more than 1 MiB"
+        " together, or does a drop-in name a credential that is missing (systemctl cat bearerd)?"
+    )
+    service.box.wait_journal(service.since, _SYSTEMD_UNIT=CREDENTIALS, MESSAGE=words)
+    assert "left out, since" not in helper_words(service)
+
+
+def test_keys_of_a_profile_with_every_character_there_is(service, upstream):
+    """Stored by bearerctl, encrypted under a name that systemd finds again, and read by the daemon."""
+    name = "0a.b_c-client-secret." + "x" * 42
+    assert len(name) == 63
+    client = upstream.vipps_client()
+    without_files(service, name, upstream, client)
+    for kind, value in (("client-secret", client["client_secret"]), ("subscription-key", client["subscription_keys"][0])):
+        done = service.box.sh("bearerctl", "keys", name, kind, input=value)
+        assert f"stored encrypted: {kind}" in done.stderr
+    service.start()
+    assert service.token(name) == 200
+    states = service.box.sh("bearerctl", "keys", "--list", name).stdout.splitlines()[1:]
+    assert [line.split()[-1] for line in states] == ["ok", "ok"]
+    # Taken out again, it is in force until the next start.
+    service.box.sh("rm", f"/etc/bearerd/credentials/{name}.client-secret")
+    assert "no longer stored: systemctl restart bearerd" in service.box.sh("bearerctl", "keys", "--list", name).stdout
+    service.box.ctl("restart", UNIT, check=False)
+    assert f"missing: bearerctl keys {name}" in service.box.sh("bearerctl", "keys", "--list", name).stdout
 
 
 def test_no_key_at_all_and_no_folder(service, upstream, shop):
@@ -174,6 +256,36 @@ def test_no_key_at_all_and_no_folder(service, upstream, shop):
         assert shop.token() == 200
     finally:
         box.sh("mv", "/etc/bearerd/credentials.gone", "/etc/bearerd/credentials")
+
+
+def test_without_systemd_creds_keys_in_files_still_work(service, stored, shop):
+    """Which key is the damaged one cannot be found out then."""
+    stored("second")
+    damage(service, "second.client-secret")
+    drop_in = f"/run/systemd/system/{CREDENTIALS}.d/without.conf"
+    service.box.write(drop_in, "[Service]\nInaccessiblePaths=/usr/bin/systemd-creds\n")
+    service.box.ctl("daemon-reload")
+    try:
+        service.fail_to_start()
+        service.box.wait_show(UNIT, ActiveState="active")
+        assert service.token("shop") == 200
+        assert "systemd-creds cannot be run, so that no key can be tried: all of them are left out" in helper_words(service)
+    finally:
+        service.box.sh("rm", drop_in)
+        service.box.ctl("daemon-reload")
+
+
+def test_a_folder_that_was_given_away_is_told(service, stored):
+    """As by `chown -R bearerd /etc/bearerd`."""
+    stored("shop")
+    service.box.sh("chown", "bearerd", "/etc/bearerd/credentials")
+    try:
+        service.box.ctl("start", UNIT, check=False)
+        assert "/etc/bearerd/credentials: cannot be read, since it is not root's: chown root" in helper_words(service)
+    finally:
+        service.box.sh("chown", "root", "/etc/bearerd/credentials")
+    service.box.ctl("restart", UNIT)
+    assert service.token("shop") == 200
 
 
 def test_the_start_works_where_the_helper_does_not(shop):
