@@ -32,7 +32,7 @@ DEB_PACKAGES=(
 # What looks at packages, builds those of other distributions, and installs some in a box.
 PACKAGING_TEST_PACKAGES=(
     "${DEB_PACKAGES[@]}"
-    curl dbus libarchive-tools lintian makepkg man-db python3-cryptography python3-pytest python3-pytest-xdist rpm systemd
+    curl dbus git libarchive-tools lintian makepkg man-db python3-cryptography python3-pytest python3-pytest-xdist rpm systemd
 )
 
 BENCH_PACKAGES=(

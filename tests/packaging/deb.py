@@ -20,14 +20,20 @@ def run(*command, **rest):
     return done.stdout
 
 
-def build(folder, *options, tree=ROOT):
-    """Runs packaging/build-deb; the folder. It says what it made."""
+def build(folder, tree=ROOT):
+    """Runs packaging/build-deb of a tree, which says what it made; the folder."""
     environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    said = run(tree / "packaging/build-deb", "--no-tests", *options, folder, timeout=BUILD_PATIENCE, env=environment)
+    said = run(tree / "packaging/build-deb", "--no-tests", folder, timeout=BUILD_PATIENCE, env=environment)
     paths = [pathlib.Path(line) for line in said.splitlines()]
     assert [path.name.split("_")[0] for path in paths] == list(NAMES)
     assert all(path.is_file() for path in paths)
     return folder
+
+
+def source(function, *arguments):
+    """What a function of packaging/lib/source.sh says of this tree."""
+    script = f'root="{ROOT}"; . packaging/lib/source.sh; "$@"'
+    return run("bash", "-euo", "pipefail", "-c", script, "bash", function, *arguments, cwd=ROOT).strip()
 
 
 def fields(text):
@@ -36,14 +42,22 @@ def fields(text):
 
 
 class Packages:
-    """The packages in a folder."""
+    """The packages in a folder: one of each name."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.path = {name: next(folder.glob(f"{name}_*.deb")) for name in NAMES}
-        self.changes = next(folder.glob("*.changes"))
-        self.source = next(folder.glob("*.tar.xz"))
+        self.path = {}
+        for name in NAMES:
+            (self.path[name],) = folder.glob(f"{name}_*.deb")
         self.version = self.field("bearerd", "Version")
+
+    @property
+    def changes(self):
+        return next(self.folder.glob("all/*.changes"))
+
+    @property
+    def source(self):
+        return next(self.folder.glob("all/*.tar.xz"))
 
     def field(self, name, which):
         return fields(run("dpkg-deb", "--field", self.path[name])).get(which)
@@ -60,12 +74,16 @@ class Packages:
         lines = run("dpkg-deb", "--contents", self.path[name]).splitlines()
         return [re.sub(r"^(\S+) (\S+) +\S+ \S+ \S+ \./", r"\1 \2 /", line) for line in lines]
 
-    def put_into(self, box):
-        """Copies them to /debs."""
+    def put_into(self, box, folder="/debs"):
+        """Copies them there."""
         for name, path in self.path.items():
-            box.copy(path, f"/debs/{name}.deb")
-        # Services may start: the machine below may be one where they must not.
-        box.sh("rm", "-f", "/usr/sbin/policy-rc.d")
+            box.copy(path, f"{folder}/{name}.deb")
+
+
+def let_install(box):
+    """Makes a box a machine where packages are installed, and start services, without what only takes time."""
+    # The machine below may be one where no service must start; the index of its manual pages takes longest of all.
+    box.sh("rm", "-f", "/usr/sbin/policy-rc.d", "/var/lib/man-db/auto-update")
 
 
 def make_newer(box):
@@ -90,3 +108,13 @@ def status(box, name):
     """installed, config-files, not-installed, ..."""
     done = box.sh("dpkg-query", "--show", "--showformat=${db:Status-Status}", name, check=False)
     return done.stdout if done.returncode == 0 else "not-installed"
+
+
+def version(box, name):
+    """The installed one."""
+    return box.sh("dpkg-query", "--show", "--showformat=${Version}", name).stdout
+
+
+def run_postinst(box, *arguments):
+    """What dpkg calls at the end of an installation; it must succeed."""
+    return box.sh("/var/lib/dpkg/info/bearerd.postinst", *arguments, timeout=120)

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from deb import NAMES, ROOT, build, run
+from clones import git
+from deb import NAMES, ROOT, Packages, run
 
 FILE, PROGRAM, FOLDER = "-rw-r--r--", "-rwxr-xr-x", "drwxr-xr-x"
 # Folders above are in them, too: all root's, and as on every Debian.
@@ -17,9 +18,9 @@ CONTENTS = {
         "/lib/systemd/system/bearerd-credentials.service": FILE,
         "/lib/systemd/system/bearerd.service": FILE,
         "/lib/systemd/system/bearerd.socket": FILE,
-        "/usr/lib/bearerd/bearerd-credentials": PROGRAM,
         "/usr/lib/sysusers.d/bearerd.conf": FILE,
         "/usr/lib/tmpfiles.d/bearerd.conf": FILE,
+        "/usr/libexec/bearerd/bearerd-credentials": PROGRAM,
         "/usr/sbin/bearerd": PROGRAM,
         "/usr/share/doc/bearerd/README.Debian": FILE,
         "/usr/share/doc/bearerd/README.md": FILE,
@@ -120,9 +121,35 @@ def test_the_source_package_is_the_tree(packages):
     assert not [path for path in paths if re.match(r"build|packaging/debian|\.git/|.*__pycache__", path)]
 
 
-def test_the_same_files_make_the_same_packages(packages, tmp_path):
-    """At another time, in another folder."""
-    again = build(tmp_path / "again")
-    for path in packages.path.values():
-        one, other = (hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, again / path.name))
+def test_the_same_files_make_the_same_packages(packages, clone):
+    """At another time, in another folder, by another user."""
+    again = Packages(clone / "build-deb")
+    for name, path in packages.path.items():
+        one, other = (hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, again.path[name]))
         assert one == other, f"{path.name} differs"
+
+
+def test_a_build_leaves_the_tree_as_it_was(clone):
+    """All that it makes lies in one folder, which git ignores."""
+    assert git(clone, "status", "--porcelain") == ""
+    assert git(clone, "status", "--porcelain", "--ignored") == "!! build-deb/"
+
+
+def test_a_folder_that_would_be_in_the_source_is_refused(tmp_path):
+    done = subprocess.run(
+        [ROOT / "packaging/build-deb", ROOT / "docs/packages"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "is in the tree" in done.stderr
+    assert not (ROOT / "docs/packages").exists()
+
+
+def test_what_is_needed_to_build_is_installed_for_it():
+    """build-deb has a list of its own, which must have all that Debian's machines would install."""
+    control = (ROOT / "packaging/debian/control").read_text()
+    wanted = re.search(r"^Build-Depends: (.*?)^\S", control, re.MULTILINE | re.DOTALL)[1]
+    names = set(re.findall(r"^ *([a-z][a-z0-9.+-]+)", wanted.replace(",", "\n"), re.MULTILINE))
+    lists = ". packaging/lib/packages.sh; printf '%s\\n' \"${DEB_PACKAGES[@]}\""
+    listed = set(run("bash", "-c", lists, cwd=ROOT).split())
+    # Both are other names of debhelper.
+    assert names - listed == {"debhelper-compat", "dh-sequence-installsysusers"}

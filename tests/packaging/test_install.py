@@ -1,87 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The Debian packages through their life on a system: installed, used, upgraded, removed, purged. Each test has a system of
-its own.
+"""The Debian packages through their life on a system: installed, used, removed, purged (test_upgrade.py has the upgrades).
+Each test has a system of its own.
 """
 
-import json
-import subprocess
-
-import pytest
-from boxlib.network import BoxStandin
-from deb import NAMES, ROOT, install, make_newer, status
+from deb import NAMES, ROOT, install, status
+from shop import KEYS, PROFILE, SETTINGS, SOCKET, add_profile, exists, failed_units, seen, stat
 
 TOKEN_TEST = "packaging/debian/tests/token"
-SETTINGS = "/etc/bearerd/bearerd.conf"
-PROFILE = "/etc/bearerd/profiles.d/shop.conf"
-KEYS = "/etc/bearerd/keys"
-SOCKET = "/run/bearerd/bearerd.sock"
-
-# Asks without a pause, and says how each time went, until there is the file.
-CALLER = f"""
-until [ -e /run/enough ]; do
-    curl -sS --max-time 20 -o /dev/null -w '%{{http_code}}\\n' --unix-socket {SOCKET} http://localhost/v1/profiles/shop/token
-done
-"""
-
-
-@pytest.fixture
-def installed(box):
-    """The system with the packages, and no profile."""
-    install(box)
-    return box
-
-
-@pytest.fixture
-def upstream(box):
-    with BoxStandin(box, max_seconds=600) as one:
-        yield one
-
-
-@pytest.fixture
-def running(installed, upstream):
-    """The same with the profile `shop`, its keys and a token."""
-    client = upstream.vipps_client(msn="123456")
-    add_profile(installed, upstream, client)
-    installed.ctl("start", "bearerd.service")
-    installed.sh("bearerctl", "wait", "shop", "--timeout", "30s")
-    return installed
-
-
-def add_profile(box, upstream, client):
-    """As an administrator does it: the example, with other values; each key in a file."""
-    ways = {
-        "client-secret": client["client_secret"],
-        "subscription-key": client["subscription_keys"][0],
-    }
-    for kind, key in ways.items():
-        box.sh(
-            "install", "-m", "0400", "-o", "bearerd", "-g", "bearerd", "/dev/stdin", f"{KEYS}/shop.{kind}", input=key
-        )
-    lines = box.path("/usr/share/doc/bearerd/examples/shop.conf").read_text().splitlines()
-    others = {
-        "Environment=": f"BaseURL={upstream.http}",
-        "ClientID=": f"ClientID={client['client_id']}",
-        "Allow=": "Allow=user:root",
-    }
-    lines = [line.removeprefix("#") if line.startswith(("#ClientSecretFile=", "#SubscriptionKeyFile=")) else line for line in lines]
-    changed = [next((new for old, new in others.items() if line.startswith(old)), line) for line in lines]
-    box.write(PROFILE, "\n".join(changed) + "\n")
-
-
-def stat(box, path):
-    return box.sh("stat", "--format=%U:%G %a", path).stdout.strip()
-
-
-def exists(box, path):
-    return box.sh("test", "-e", path, check=False).returncode == 0
-
-
-def generation(box):
-    return json.loads(box.sh("bearerctl", "status", "shop", "--json").stdout)["generation"]
-
-
-def failed_units(box):
-    return [unit["unit"] for unit in json.loads(box.ctl("--failed", "--output=json").stdout) if "bearer" in unit["unit"]]
 
 
 # --- installing ------------------------------------------------------------------------------------------------------
@@ -113,12 +38,12 @@ def test_folders_belong_to_who_needs_them(installed):
     }
 
 
-def test_whoever_asks_too_early_breaks_nothing(installed, upstream):
+def test_whoever_asks_too_early_breaks_nothing(installed, upstream, client):
     """Without a profile the socket starts nothing, again and again, until systemd has enough of it."""
     asked = installed.sh("bearerctl", "token", "shop", check=False)
     assert asked.returncode != 0
     assert asked.stdout == ""
-    add_profile(installed, upstream, upstream.vipps_client(msn="123456"))
+    add_profile(installed, upstream, client)
     installed.ctl("start", "bearerd.service")
     installed.sh("bearerctl", "wait", "shop", "--timeout", "30s")
     assert installed.show("bearerd.socket", "ActiveState") == "active"
@@ -143,36 +68,6 @@ def test_the_packages_own_test_succeeds(installed):
     assert installed.sh("ls", KEYS).stdout == ""
 
 
-# --- upgrading -------------------------------------------------------------------------------------------------------
-
-
-def test_an_upgrade_restarts_it_and_no_caller_notices(running):
-    make_newer(running)
-    pid = running.show("bearerd.service", "MainPID")
-    listening = running.show("bearerd.socket", "ActiveEnterTimestampMonotonic")
-    with running.popen("sh", "-c", CALLER, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as caller:
-        assert caller.stdout.readline() == "200\n"
-        install(running, "/debs/newer")
-        running.write("/run/enough", "")
-        answers = caller.stdout.read().splitlines()
-    assert running.show("bearerd.service", "ActiveState") == "active"
-    assert running.show("bearerd.service", "MainPID") != pid
-    assert running.show("bearerd.socket", "ActiveEnterTimestampMonotonic") == listening
-    assert set(answers) == {"200"}, answers
-
-
-def test_an_upgrade_keeps_what_was_set(running):
-    make_newer(running)
-    running.sh("sed", "-i", "s/^#Audit=.*/Audit=every/", SETTINGS)
-    running.ctl("disable", "bearerd.service")
-    running.ctl("stop", "bearerd.service", "bearerd.socket")
-    settings = running.path(SETTINGS).read_text()
-    install(running, "/debs/newer")
-    assert running.path(SETTINGS).read_text() == settings
-    assert running.ctl("is-enabled", "bearerd.service", check=False).stdout.strip() == "disabled"
-    assert running.show("bearerd.service", "ActiveState") == "inactive"
-
-
 # --- removing --------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +83,20 @@ def test_a_removal_keeps_settings_and_keys(running):
 
     install(running)
     running.sh("bearerctl", "wait", "shop", "--timeout", "30s")
+
+
+def test_what_cannot_start_is_installed_all_the_same(running):
+    """Settings that were kept, and cannot be used: the package is no less installed, and systemd says what failed."""
+    running.sh("dpkg", "--remove", "bearerd", timeout=120)
+    running.sh("sh", "-c", f"echo Nonsense=1 >>{SETTINGS}")
+    install(running)
+    assert status(running, "bearerd") == "installed"
+    assert running.show("bearerd.service", "Result", "ExecMainStatus") == {"Result": "exit-code", "ExecMainStatus": "78"}
+    assert failed_units(running) == ["bearerd.service"]
+
+    running.sh("sed", "-i", "/^Nonsense=/d", SETTINGS)
+    running.ctl("start", "bearerd.service")
+    assert seen(running)["generation"] == 1
 
 
 def test_a_purge_leaves_no_key(running):

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 import pytest
-from deb import ROOT, run
+from deb import ROOT, run, source
 
 VERSION = re.search(r"^  version: '(.*)',$", (ROOT / "meson.build").read_text(), re.MULTILINE)[1]
 FOLDER = f"bearerd-{VERSION}"
@@ -22,8 +22,7 @@ DOCUMENTS = {"README.md", "SECURITY.md", "CHANGELOG.md", "api.md", "settings.md"
 def tarball(tmp_path_factory):
     """The tree as a release has it."""
     folder = tmp_path_factory.mktemp("tarball")
-    copy = f'root="{ROOT}"; . packaging/lib/source.sh; source_copy "{folder}/{FOLDER}"'
-    run("bash", "-euo", "pipefail", "-c", copy, cwd=ROOT)
+    source("source_copy", folder / FOLDER)
     run("tar", "-C", folder, "-czf", folder / f"{FOLDER}.tar.gz", FOLDER)
     return folder / f"{FOLDER}.tar.gz"
 
