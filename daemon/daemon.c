@@ -244,7 +244,8 @@ static int open_sockets(struct daemon *d, struct listeners *ret)
             return r;
         l.items[l.n_items++] = (struct listener){.fd = TAKE_FD(d->socket.fd)};
     }
-    passed_fds_done(&d->passed, d->log);
+    passed_fds_refuse(&d->passed, d->supervisor, d->log);
+    passed_fds_done(&d->passed);
     *ret = l;
     return 0;
 }
@@ -389,7 +390,7 @@ static void daemon_done(struct daemon *d)
         (void) sd_event_source_disable_unref(sources[i]);
     (void) sd_event_unref(d->event);
     registry_done(&d->registry);
-    passed_fds_done(&d->passed, NULL);
+    passed_fds_done(&d->passed);
     listen_socket_done(&d->socket);
     settings_done(&d->settings);
 }

@@ -46,8 +46,8 @@ struct daemon {
     sd_event_source *kick;        /* the registry's queues are to be emptied */
     sd_event_source *ready_timer; /* READY at the latest */
     sd_event_source *audit_timer; /* audit_next_at() */
-    sd_event_source
-        *save_timer; /* when what could not be saved is tried again; off: nothing waits for that */
+    sd_event_source *save_timer;  /* when what could not be saved is tried again */
+    struct list save_later;       /* entries by their `unsaved`, until then */
     sd_event_source *signals[3];
     struct list fetches; /* in flight, the oldest first (fetch.h) */
     int64_t wall_offset; /* wall clock minus CLOCK_BOOTTIME, as shown (daemon_time) */

@@ -220,7 +220,7 @@ int main(int argc, char **argv)
     };
     r = load_settings(&source, &log, &settings);
     if (r >= 0) {
-        passed_fds_done(&passed, NULL);
+        passed_fds_done(&passed);
         return r;
     }
     return daemon_run(&settings, &passed, &source, &log);

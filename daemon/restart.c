@@ -18,45 +18,57 @@ static int save(struct daemon *d, struct entry *e)
     /* One that is unusable now keeps what it has left: its settings may be repaired for the next process. */
     if (!e->settings)
         return 0;
-    int r = entry_save(e, &saved);
+    int r = entry_save(&d->registry, e, &saved);
     if (r == 0)
         r = state_identity(e->settings, saved.identity);
     return r < 0 ? r : state_store_save(d->state, &saved, &e->saved_slot);
 }
 
-static void save_queued(struct daemon *d)
+/* It waits aside, so that it is not tried each time that the queues are emptied, nor in the way of others. */
+static void put_off(struct daemon *d, struct entry *e)
+{
+    list_append(&d->save_later, &e->unsaved);
+    if (sd_event_source_get_enabled(d->save_timer, NULL) > 0)
+        return;
+    (void) sd_event_source_set_time(d->save_timer, usec_add(daemon_time(d).now, RETRY_FOR));
+    (void) sd_event_source_set_enabled(d->save_timer, SD_EVENT_ONESHOT);
+}
+
+static void take_back(struct daemon *d)
+{
+    struct list *first;
+
+    state_store_try_again(d->state);
+    while ((first = list_pop(&d->save_later)))
+        registry_mark_unsaved(&d->registry, container_of(first, struct entry, unsaved));
+}
+
+void restart_save(struct daemon *d)
 {
     bool is_used = state_store_is_used(d->state);
     struct entry *e;
 
     while ((e = registry_pop_unsaved(&d->registry))) {
-        if (!is_used || save(d, e) == 0)
-            continue;
-        registry_mark_unsaved(&d->registry, e);
-        (void) sd_event_source_set_time(d->save_timer, usec_add(daemon_time(d).now, RETRY_FOR));
-        (void) sd_event_source_set_enabled(d->save_timer, SD_EVENT_ONESHOT);
-        return;
+        if (is_used && save(d, e) < 0)
+            put_off(d, e);
     }
 }
 
 static int on_save_time(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
-    save_queued(userdata);
-    return 0;
-}
+    struct daemon *d = userdata;
 
-void restart_save(struct daemon *d)
-{
-    /* Not each time that the queues are emptied, while nothing can be saved. */
-    if (sd_event_source_get_enabled(d->save_timer, NULL) == 0)
-        save_queued(d);
+    take_back(d);
+    restart_save(d);
+    return 0;
 }
 
 void restart_save_all(struct daemon *d)
 {
+    take_back(d);
     for (size_t i = 0; i < d->registry.n_entries; i++)
         registry_mark_unsaved(&d->registry, d->registry.entries[i]);
-    save_queued(d);
+    restart_save(d);
 }
 
 void restart_forget(struct daemon *d, struct entry *e)
@@ -90,6 +102,7 @@ static void take(void *userdata, struct saved_profile *saved, size_t slot)
 
 int restart_begin(struct daemon *d)
 {
+    list_init(&d->save_later);
     int r = sd_event_add_time(d->event, &d->save_timer, CLOCK_BOOTTIME, USEC_INFINITY, 0, on_save_time, d);
 
     if (r >= 0)

@@ -50,6 +50,7 @@ void step_take_settings(struct step *s)
     case CHANGE_ACCESS:
         return;
     case CHANGE_POLICY:
+        p->held_until_at = 0;
         replan(s);
         return;
     case CHANGE_IDENTITY:
@@ -64,6 +65,7 @@ void step_take_settings(struct step *s)
         keys_reset(p);
         break;
     }
+    p->held_until_at = 0;
     /* Whatever the back-off says: what made the last attempts fail may just have been repaired. */
     if (had_use)
         step_begin_attempt(s);

@@ -53,6 +53,19 @@ static void step_fetch_or_idle(struct step *s)
         stop_refreshing(s);
 }
 
+/* The distance that is kept after requests whose answer nobody saw; in the past: none. */
+static usec_t held_until_at(const struct profile *p)
+{
+    return p->n_interrupted > 0 ? p->held_until_at : 0;
+}
+
+/* In EMPTY: the token ran out unnoticed, as after a suspend; what was planned for later comes too late. */
+static void step_fetch_unless_held(struct step *s)
+{
+    if (held_until_at(s->p) <= s->now)
+        step_fetch_or_idle(s);
+}
+
 static void step_fetch_if_due(struct step *s)
 {
     if (profile_next_attempt_at(s->p) <= s->now)
@@ -101,12 +114,6 @@ static enum verdict judge_request(const struct step *s)
 static void step_answer_or_wait(struct step *s)
 {
     s->actions->verdict = judge_request(s);
-}
-
-/* The distance that is kept after requests whose answer nobody saw; in the past: none. */
-static usec_t held_until_at(const struct profile *p)
-{
-    return p->n_interrupted > 0 ? p->held_until_at : 0;
 }
 
 /* A request in EMPTY: only an explicit small min_ttl can still be served. */
@@ -293,7 +300,7 @@ static step_function *const steps[N_PROFILE_STATES][N_EVENT_KINDS] = {
     [PROFILE_EMPTY] = {
         [EVENT_START]    = step_fetch_if_preloaded,
         [EVENT_REQUEST]  = step_answer_or_fetch,
-        [EVENT_DEADLINE] = step_fetch_or_idle,           /* the token ran out unnoticed, as after a suspend */
+        [EVENT_DEADLINE] = step_fetch_unless_held,
         [EVENT_REFRESH]  = step_fetch,
         [EVENT_REJECTED] = step_take_report,
         [EVENT_TOKEN]    = step_nothing,         /* no fetch is in flight: cannot happen, and must not harm */

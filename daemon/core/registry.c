@@ -209,13 +209,15 @@ struct entry *registry_pop_unsaved(struct registry *r)
     return first ? container_of(first, struct entry, unsaved) : NULL;
 }
 
-int entry_save(struct entry *e, struct saved_profile *ret)
+int entry_save(const struct registry *r, struct entry *e, struct saved_profile *ret)
 {
     int k = profile_save(&e->profile, ret);
 
     if (k < 0)
         return k;
-    ret->was_sent = e->is_in_flight;
+    /* Where the second of two keys waits for a slot, the first has had its request. */
+    ret->was_sent = e->is_in_flight || (e->profile.is_fetching && profile_has_fallen_back(&e->profile));
+    ret->generation_floor = r->generation_floor;
     e->use_saved_at = e->profile.used_at;
     return 0;
 }
@@ -239,9 +241,16 @@ void entry_hold_token_settings(struct entry *e)
     e->token_settings = profile_settings_ref(e->settings);
 }
 
+static void raise_floor(struct registry *r, uint64_t generation)
+{
+    if (r->generation_floor < generation)
+        r->generation_floor = generation;
+}
+
 void registry_restore(struct registry *r, struct entry *e, struct saved_profile *saved, bool is_same,
                       usec_t now)
 {
+    raise_floor(r, saved->generation_floor);
     if (!e->settings || !is_same) {
         profile_restore_generation(&e->profile, saved);
     } else {
@@ -253,12 +262,14 @@ void registry_restore(struct registry *r, struct entry *e, struct saved_profile 
 
 void registry_restore_gone(struct registry *r, const struct saved_profile *saved)
 {
-    if (r->generation_floor < saved->generation)
-        r->generation_floor = saved->generation;
+    raise_floor(r, saved->generation_floor);
+    raise_floor(r, saved->generation);
 }
 
 struct actions entry_step(struct registry *r, struct entry *e, struct event *event, usec_t now)
 {
+    usec_t demand_at = e->profile.demand_at;
+
     event->random = next_random(r);
     struct actions actions = profile_step(&e->profile, event, now);
 
@@ -268,7 +279,7 @@ struct actions entry_step(struct registry *r, struct entry *e, struct event *eve
     heap_set(&r->wakes, &e->wake, actions.wake_at);
     entry_note(r, e, &actions);
     if (actions.fetch || actions.has_ended || actions.note != NOTE_NONE || event->kind == EVENT_SETTINGS ||
-        is_use_unsaved(e))
+        e->profile.demand_at != demand_at || is_use_unsaved(e))
         registry_mark_unsaved(r, e);
     if (actions.has_ended)
         entry_end_attempt(r, e, now);
@@ -279,6 +290,8 @@ void registry_start(struct registry *r, usec_t now)
 {
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = r->entries[i];
+        if (e->profile.generation == 0)
+            e->profile.generation = r->generation_floor;
         e->is_starting = entry_step(r, e, &(struct event){.kind = EVENT_START}, now).fetch;
         r->n_starting += e->is_starting;
     }

@@ -126,7 +126,7 @@ _must_check_ int registry_add_unusable(struct registry *r, const struct unusable
 /* By name; NULL when there is none. Borrowed until registry_done() or the next reload. */
 struct entry *registry_find(const struct registry *r, const char *name);
 
-/* Starts all profiles. */
+/* Starts all profiles. One that another process knew nothing of counts on from those that are gone. */
 void registry_start(struct registry *r, usec_t now);
 
 void waiter_init(struct waiter *w);
@@ -199,8 +199,8 @@ struct entry *registry_pop_note(struct registry *r, enum note *ret);
  * by the end of the process. */
 struct entry *registry_pop_unsaved(struct registry *r);
 
-/* What is to be saved of an entry: profile_save(), and whether its request is in flight. */
-_must_check_ int entry_save(struct entry *e, struct saved_profile *ret);
+/* What is to be saved of an entry: profile_save(), and what the registry knows beside it. */
+_must_check_ int entry_save(const struct registry *r, struct entry *e, struct saved_profile *ret);
 
 /* It could not be saved, or is to be saved again. */
 void registry_mark_unsaved(struct registry *r, struct entry *e);

@@ -48,9 +48,11 @@ int profile_save(const struct profile *p, struct saved_profile *ret)
 /* The latest moment that a life of this process could have planned for. */
 static usec_t latest_attempt_at(const struct profile *p, usec_t now)
 {
-    if (token_is_set(&p->token) && p->n_failures == 0)
-        return p->token.expires_at;
-    return usec_add(now, usec_max(p->settings->refresh.retry_max_for, RETRY_AFTER_MAX));
+    usec_t retry_at = usec_add(now, usec_max(p->settings->refresh.retry_max_for, RETRY_AFTER_MAX));
+
+    if (!token_is_set(&p->token) || p->n_failures > 0)
+        return retry_at;
+    return p->n_interrupted > 0 ? usec_max(p->token.expires_at, retry_at) : p->token.expires_at;
 }
 
 /* When to ask again for what the other process had asked for. */
@@ -87,13 +89,13 @@ static usec_t restored_refresh_at(struct profile *p, const struct saved_profile 
     return usec_min(saved->refresh_at, latest_attempt_at(p, now));
 }
 
-/* Debts of leaky buckets, as far as they can have grown with a token of that life. */
+/* Debts of leaky buckets, as far as they can have grown: with tokens of any life, for earlier ones may have
+ * lived longer than this one. */
 static void restore_debts(struct profile *p, const struct saved_profile *saved, usec_t now)
 {
     const struct refresh_policy *policy = &p->settings->refresh;
-    usec_t lifetime_for = saved->token.lifetime_for > 0 ? saved->token.lifetime_for : USEC_PER_DAY;
-    usec_t demands_for = (DEMAND_BURST + 1) * policy_demand_interval_for(policy, lifetime_for);
-    usec_t reports_for = (REJECTION_BURST + 1) * policy_rejection_interval_for(policy, lifetime_for);
+    usec_t demands_for = (DEMAND_BURST + 1) * policy_demand_interval_for(policy, TOKEN_LIFETIME_MAX);
+    usec_t reports_for = (REJECTION_BURST + 1) * policy_rejection_interval_for(policy, TOKEN_LIFETIME_MAX);
 
     p->demand_debt_at = usec_min(saved->demand_debt_at, usec_add(now, demands_for));
     p->reports = saved->reports;

@@ -24,11 +24,12 @@ struct saved_profile {
     uint8_t identity[SAVED_DIGEST_SIZE]; /* of settings and keys: the owner's to fill in and to compare */
     struct token token; /* may be not set; never one of other keys than the settings have now */
     uint64_t generation;
+    uint64_t generation_floor; /* the registry's, of profiles that are gone: the owner's to fill in */
     usec_t arrived_at, refresh_at, used_at, failed_at, probe_at;
     usec_t demand_debt_at;
     struct reports reports;
     bool was_fetching; /* a request was in flight, or waited for a slot */
-    bool was_sent;     /* it was in flight: the owner's to fill in */
+    bool was_sent;     /* it was in flight, or an earlier one of its attempt: the owner's to fill in */
     bool is_idle;
     unsigned n_failures;
     unsigned n_interrupted; /* requests in a row whose answer nobody saw */
@@ -38,7 +39,7 @@ struct saved_profile {
 };
 
 /*
- * Copies what is to be kept (all but `identity` and `was_sent`). -ENOMEM for the token. Release with
+ * Copies what is to be kept (all but what is the owner's to fill in). -ENOMEM for the token. Release with
  * saved_profile_done().
  *
  * A token that was got with keys which a reload has replaced since stays behind: the next process has the new

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "host/supervisor.h"
 
 struct passed_fd {
     int fd; /* -1: taken */
@@ -32,5 +33,12 @@ int passed_fds_take(struct passed_fds *p, const char *name);
 /* The next one that is a listening stream socket of the Unix family; -1 when there is none. */
 int passed_fds_take_socket(struct passed_fds *p);
 
-/* Closes what nobody took, with a line in the log for each. Takes NULL. */
-void passed_fds_done(struct passed_fds *p, struct log *log);
+/*
+ * Closes what nobody took, with a line in the log for each. What the manager keeps by such a name it is to
+ * keep no longer: another version of the daemon has left it, it is out of date by now, and it takes the room
+ * that our own state needs to grow (FileDescriptorStoreMax=).
+ */
+void passed_fds_refuse(struct passed_fds *p, struct supervisor *s, struct log *log);
+
+/* Closes what nobody took. Takes NULL. */
+void passed_fds_done(struct passed_fds *p);

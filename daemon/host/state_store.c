@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-id128.h>
 #include <unistd.h>
 
@@ -28,17 +29,26 @@ struct state_store {
     size_t n_used;
     size_t next_slot; /* where the search for a free one goes on, so that old bytes are not at once reused */
     bool is_off;      /* no state can be kept on this machine */
+    int growth_error; /* of the last attempt at a larger region, until state_store_try_again() */
     bool has_complained;
+    bool has_told_unlocked;
     uint8_t boot_id[STATE_BOOT_ID_SIZE];
 };
 
 static int map_region(struct state_store *s, int fd, struct state_region *ret)
 {
     struct state_region region = {0};
+    bool is_locked;
 
-    int r = state_memory_map(fd, s->log, &region.bytes, &region.size);
+    int r = state_memory_map(fd, &region.bytes, &region.size, &is_locked);
     if (r < 0)
         return r;
+    if (!is_locked && !s->has_told_unlocked)
+        log_warning(s->log,
+                    "%zu bytes that hold the state for a restart could not be locked and might be swapped "
+                    "out: raise LimitMEMLOCK= of the unit, or set MemorySwapMax=0",
+                    region.size);
+    s->has_told_unlocked |= !is_locked;
     *ret = region;
     return 0;
 }
@@ -91,7 +101,9 @@ static int make_region(struct state_store *s, size_t slot_size, size_t n_slots, 
         return r;
     ret->slot_size = slot_size;
     ret->n_slots = n_slots;
-    state_region_format(ret, s->boot_id);
+    r = state_region_format(ret, s->boot_id);
+    if (r < 0)
+        return r;
     ret->sequence = s->region.sequence;
     return TAKE_FD(fd);
 }
@@ -104,16 +116,21 @@ static void wipe_used(const struct state_store *s, struct state_region *r)
     }
 }
 
-static void copy_records(const struct state_store *s, struct state_region *to)
+/* 0, or -ENOMEM. One that is not whole any more stays behind. */
+static int copy_records(const struct state_store *s, struct state_region *to)
 {
     const char *bytes;
     uint64_t sequence;
     size_t size;
 
     for (size_t i = 0; i < s->region.n_slots; i++) {
-        if (s->is_used[i] && state_region_read(&s->region, i, &sequence, &bytes, &size) == 0)
-            (void) state_region_write(to, i, bytes, size);
+        int r = s->is_used[i] ? state_region_read(&s->region, i, &sequence, &bytes, &size) : -ENOENT;
+        if (r == 0)
+            r = state_region_write(to, i, bytes, size);
+        if (r == -ENOMEM)
+            return r;
     }
+    return 0;
 }
 
 /* Fills the new region and hands it over. 0, or -errno: nothing has changed. */
@@ -124,9 +141,10 @@ static int hand_over(struct state_store *s, struct state_region *new, int fd)
     int r = drop_other(s);
     if (r < 0)
         return r;
-    copy_records(s, new);
     print_name(!s->parity, name);
-    r = supervisor_store_fd(s->supervisor, fd, name);
+    r = copy_records(s, new);
+    if (r == 0)
+        r = supervisor_store_fd(s->supervisor, fd, name);
     if (r < 0)
         wipe_used(s, new);
     return r;
@@ -185,7 +203,8 @@ static int make_room(struct state_store *s, size_t record_size, bool is_update)
         return 0;
     if (s->n_used + 1 >= n_slots)
         n_slots = larger_n_slots(s);
-    int r = replace_region(s, slot_size, n_slots);
+    int r = s->growth_error < 0 ? s->growth_error : replace_region(s, slot_size, n_slots);
+    s->growth_error = r;
     return r < 0 && is_wide_enough && is_update && s->n_used < s->region.n_slots ? 0 : r;
 }
 
@@ -217,8 +236,9 @@ static int save(struct state_store *s, const struct saved_profile *saved, size_t
     if (r < 0)
         return r;
     size_t new_slot = find_slot(s);
-    if (!state_region_write(&s->region, new_slot, buffer_peek(&record), record.size))
-        return -EFBIG;
+    r = state_region_write(&s->region, new_slot, buffer_peek(&record), record.size);
+    if (r < 0)
+        return r;
     s->is_used[new_slot] = true;
     s->n_used++;
     state_store_forget(s, slot);
@@ -235,6 +255,11 @@ int state_store_save(struct state_store *s, const struct saved_profile *saved, s
     if (r < 0 && r != -EAGAIN)
         complain(s, r);
     return r;
+}
+
+void state_store_try_again(struct state_store *s)
+{
+    s->growth_error = 0;
 }
 
 void state_store_forget(struct state_store *s, size_t *slot)
@@ -333,28 +358,57 @@ int state_store_each(struct state_store *s,
 
 /* ---- start ---- */
 
-/* Opens a region that the manager kept; of two the newer one stays. */
+static int open_region(struct state_store *s, int fd, struct state_region *ret)
+{
+    const char *problem = NULL;
+
+    int r = map_region(s, fd, ret);
+    if (r < 0)
+        problem = r == -EBADMSG ? "it is no memory of ours" : strerror(-r);
+    else
+        r = state_region_open(ret, s->boot_id, &problem);
+    if (r < 0)
+        log_warning(s->log, "state that the service manager kept is not used: %s", problem);
+    return r;
+}
+
+static bool is_same_memory(int a, int b)
+{
+    struct stat x, y;
+
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static void swap_region(struct state_store *s, struct state_region *region, int *fd)
+{
+    struct state_region other = s->region;
+    int other_fd = s->fd;
+
+    s->region = *region;
+    s->fd = *fd;
+    *region = other;
+    *fd = other_fd;
+}
+
+/*
+ * Opens a region that the manager kept; of two the newer one stays. The older one is wiped, so that it will
+ * never count, whenever the manager lets go of it.
+ */
 static void adopt(struct state_store *s, int fd_take, unsigned parity)
 {
     _cleanup_fd_ int fd = fd_take;
     struct state_region region = {0};
-    const char *problem = "it cannot be mapped";
 
-    int r = map_region(s, fd, &region);
-    if (r == 0)
-        r = state_region_open(&region, s->boot_id, &problem);
-    if (r < 0)
-        log_warning(s->log, "state that the service manager kept is not used: %s", problem);
-    if (r < 0 || (s->region.bytes && s->region.sequence >= region.sequence)) {
-        unmap_region(&region);
-        return;
+    int r = open_region(s, fd, &region);
+    if (r == 0 && (!s->region.bytes || s->region.sequence < region.sequence)) {
+        swap_region(s, &region, &fd);
+        s->parity = parity;
     }
-    unmap_region(&s->region);
-    if (s->fd >= 0)
-        (void) close(s->fd);
-    s->region = region;
-    s->fd = TAKE_FD(fd);
-    s->parity = parity;
+    if (r == 0 && region.bytes && !is_same_memory(s->fd, fd)) {
+        for (size_t i = 0; i < region.n_slots; i++)
+            state_region_wipe(&region, i);
+    }
+    unmap_region(&region);
 }
 
 static void adopt_all(struct state_store *s, struct passed_fds *passed)

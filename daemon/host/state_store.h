@@ -5,7 +5,8 @@
  * Where the state of the profiles lies while no process of ours is there: in memory that no file backs, whose
  * descriptor the service manager keeps (FDSTORE of sd_notify(3), passed back as sd_listen_fds_with_names(3)
  * describes). Never on disk: memfd_secret(2), which is never swapped, where the kernel has it and lets us
- * lock as much; else memfd_create(2), locked as long as we map it.
+ * lock as much; else memfd_create(2), locked as long as we map it. Its size is sealed: what anybody else made
+ * of that name is not even mapped.
  *
  * Without a service manager that keeps descriptors (FileDescriptorStoreMax=), all of it does nothing.
  *
@@ -55,8 +56,14 @@ _must_check_ int state_store_each(struct state_store *s,
  * Writes the state of a profile; *slot is its place, and becomes the new one. 0, or -errno: the record before
  * stays, and the caller tries again later. -EAGAIN: a larger region is needed, and the manager takes nothing
  * just now; anything else (no memory, the limit of locked memory) is logged once.
+ *
+ * After one failure to get a larger region, those who need one fail at once until state_store_try_again();
+ * who has room is saved meanwhile.
  */
 _must_check_ int state_store_save(struct state_store *s, const struct saved_profile *saved, size_t *slot);
+
+/* A larger region may be had by now. */
+void state_store_try_again(struct state_store *s);
 
 /* The profile is gone: wipes its record. */
 void state_store_forget(struct state_store *s, size_t *slot);

@@ -60,19 +60,21 @@ struct state_region {
 /* The bytes that a region needs. */
 size_t state_region_size(size_t slot_size, size_t n_slots);
 
-/* Makes an empty one of `bytes`, which are all zero. */
-void state_region_format(struct state_region *r, const uint8_t boot_id[static STATE_BOOT_ID_SIZE]);
+/* Makes an empty one of `bytes`, which are all zero. 0 or -ENOMEM. */
+_must_check_ int state_region_format(struct state_region *r,
+                                     const uint8_t boot_id[static STATE_BOOT_ID_SIZE]);
 
 /* Opens one that another process left: 0, or -EBADMSG and why (static text). `r` has bytes and size. */
 _must_check_ int state_region_open(struct state_region *r, const uint8_t boot_id[static STATE_BOOT_ID_SIZE],
                                    const char **ret_problem);
 
-/* The record in a slot: 0 and borrowed bytes, -ENOENT (free), -EBADMSG (not whole: to be wiped). */
+/* The record in a slot: 0 and borrowed bytes, -ENOENT (free), -EBADMSG (not whole: to be wiped), -ENOMEM. */
 _must_check_ int state_region_read(const struct state_region *r, size_t slot, uint64_t *ret_sequence,
                                    const char **ret_bytes, size_t *ret_size);
 
-/* Writes a record into a free slot. False when it is empty or does not fit: nothing is written. */
-bool state_region_write(struct state_region *r, size_t slot, const char *bytes, size_t size);
+/* Writes a record into a free slot. 0, -EFBIG (empty, or does not fit), or -ENOMEM: the slot is free still.
+ */
+_must_check_ int state_region_write(struct state_region *r, size_t slot, const char *bytes, size_t size);
 
 /* Wipes a slot; it is then free. */
 void state_region_wipe(struct state_region *r, size_t slot);

@@ -46,8 +46,7 @@ int state_identity(const struct profile_settings *s, uint8_t ret[static SAVED_DI
     add_part(&all, secret_peek(&s->tls_certificate), s->tls_certificate.size);
     if (buffer_error(&all) < 0)
         return buffer_error(&all);
-    (void) SHA256((const unsigned char *) all.data, all.size, ret);
-    return 0;
+    return SHA256((const unsigned char *) all.data, all.size, ret) ? 0 : -ENOMEM;
 }
 
 /* ---- members of a record ---- */
@@ -79,6 +78,7 @@ static const struct member members[] = {
     MEMBER(NUMBER, token.lifetime_for),
     MEMBER(NUMBER, token.expires_at),
     MEMBER(NUMBER, generation),
+    MEMBER(NUMBER, generation_floor),
     MEMBER(NUMBER, arrived_at),
     MEMBER(NUMBER, refresh_at),
     MEMBER(NUMBER, used_at),
@@ -178,10 +178,20 @@ static bool is_good(const struct member *m, const char *bytes)
     return true;
 }
 
-/* What the life of a token always is (core/token.h). */
-static bool is_token_sane(const struct token *t, size_t value_size)
+/* What can go into a header (wire/token_response takes nothing else). */
+static bool is_sendable(const char *value, size_t size)
 {
-    return value_size <= TOKEN_VALUE_MAX && t->type[0] != '\0' &&
+    for (size_t i = 0; i < size; i++) {
+        if (value[i] < 0x21 || value[i] > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+/* What a token and its life always are (core/token.h). */
+static bool is_token_sane(const struct token *t, const char *value, size_t value_size)
+{
+    return value_size <= TOKEN_VALUE_MAX && is_sendable(value, value_size) && t->type[0] != '\0' &&
            strspn(t->fingerprint, "0123456789abcdef") == FINGERPRINT_SIZE - 1 &&
            t->lifetime_for >= TOKEN_LIFETIME_MIN && t->lifetime_for <= TOKEN_LIFETIME_MAX &&
            t->expires_at == usec_add(t->sent_at, t->lifetime_for);
@@ -191,7 +201,7 @@ static bool is_token_sane(const struct token *t, size_t value_size)
  * for profile_restore() to judge, who has a clock to compare them with. */
 static bool is_sane(const struct saved_profile *s)
 {
-    return s->name[0] != '\0' && s->generation < UINT64_MAX / 2 &&
+    return s->name[0] != '\0' && s->generation < UINT64_MAX / 2 && s->generation_floor < UINT64_MAX / 2 &&
            (unsigned) s->failure.reason < N_FAILURE_REASONS &&
            (s->failure.class == FAILURE_TRANSIENT || s->failure.class == FAILURE_PERMANENT) &&
            (s->has_failed_ever || s->n_failures == 0);
@@ -210,7 +220,7 @@ int state_read_record(const char *bytes, size_t size, struct saved_profile *ret)
         memcpy((char *) &saved + members[i].offset, bytes + at, members[i].size);
         at += members[i].size;
     }
-    if (!is_sane(&saved) || (at < size && !is_token_sane(&saved.token, size - at)))
+    if (!is_sane(&saved) || (at < size && !is_token_sane(&saved.token, bytes + at, size - at)))
         return -EBADMSG;
     if (at < size && secret_set(&saved.token.value, bytes + at, size - at) < 0)
         return -ENOMEM;

@@ -33,12 +33,13 @@ size_t state_region_size(size_t slot_size, size_t n_slots)
     return STATE_HEADER_SIZE + slot_size * n_slots;
 }
 
-static void header_checksum(const struct header *h, uint8_t ret[static SHA256_DIGEST_LENGTH])
+/* False where memory is out, as for all of OpenSSL's digests. */
+static bool header_checksum(const struct header *h, uint8_t ret[static SHA256_DIGEST_LENGTH])
 {
-    (void) SHA256((const unsigned char *) h, offsetof(struct header, checksum), ret);
+    return SHA256((const unsigned char *) h, offsetof(struct header, checksum), ret) != NULL;
 }
 
-void state_region_format(struct state_region *r, const uint8_t boot_id[static STATE_BOOT_ID_SIZE])
+int state_region_format(struct state_region *r, const uint8_t boot_id[static STATE_BOOT_ID_SIZE])
 {
     struct header h = {.version = STATE_VERSION,
                        .slot_size = r->slot_size,
@@ -47,16 +48,19 @@ void state_region_format(struct state_region *r, const uint8_t boot_id[static ST
 
     memcpy(h.magic, magic, sizeof(magic));
     memcpy(h.boot_id, boot_id, sizeof(h.boot_id));
-    header_checksum(&h, h.checksum);
+    if (!header_checksum(&h, h.checksum))
+        return -ENOMEM;
     memcpy(r->bytes, &h, sizeof(h));
     r->sequence = 0;
+    return 0;
 }
 
 static const char *find_problem(const struct header *h, size_t size, const uint8_t *boot_id)
 {
     uint8_t checksum[SHA256_DIGEST_LENGTH];
 
-    header_checksum(h, checksum);
+    if (!header_checksum(h, checksum))
+        return "memory is out";
     if (memcmp(h->magic, magic, sizeof(magic)) != 0)
         return "it is not a state of bearerd";
     if (h->version != STATE_VERSION || h->record_size != state_record_size())
@@ -76,18 +80,22 @@ static const char *find_problem(const struct header *h, size_t size, const uint8
 int state_region_open(struct state_region *r, const uint8_t boot_id[static STATE_BOOT_ID_SIZE],
                       const char **ret_problem)
 {
-    const struct header *h = (const void *) r->bytes;
-    const char *problem = r->size < STATE_HEADER_SIZE ? "it is cut off" : find_problem(h, r->size, boot_id);
-    const char *bytes;
+    const char *problem = "it is cut off", *bytes;
+    struct header h;
     uint64_t sequence;
     size_t size;
 
+    if (r->size >= STATE_HEADER_SIZE) {
+        /* A copy: what was looked at is what is used. */
+        memcpy(&h, r->bytes, sizeof(h));
+        problem = find_problem(&h, r->size, boot_id);
+    }
     if (problem) {
         *ret_problem = problem;
         return -EBADMSG;
     }
-    r->slot_size = h->slot_size;
-    r->n_slots = h->n_slots;
+    r->slot_size = h.slot_size;
+    r->n_slots = h.n_slots;
     r->sequence = 0;
     for (size_t i = 0; i < r->n_slots; i++) {
         if (state_region_read(r, i, &sequence, &bytes, &size) == 0 && sequence > r->sequence)
@@ -101,33 +109,36 @@ static struct slot *slot_at(const struct state_region *r, size_t i)
     return (struct slot *) (void *) (r->bytes + STATE_HEADER_SIZE + i * r->slot_size);
 }
 
-static void slot_checksum(const struct slot *s, uint64_t sequence, uint64_t size,
+/* False where memory is out. */
+static bool slot_checksum(const struct slot *s, uint64_t sequence, uint64_t size,
                           uint8_t ret[static SHA256_DIGEST_LENGTH])
 {
     uint8_t parts[2 * sizeof(uint64_t) + SHA256_DIGEST_LENGTH];
 
     memcpy(parts, &sequence, sizeof(sequence));
     memcpy(parts + sizeof(sequence), &size, sizeof(size));
-    (void) SHA256((const unsigned char *) s->record, size, parts + 2 * sizeof(uint64_t));
-    (void) SHA256(parts, sizeof(parts), ret);
+    return SHA256((const unsigned char *) s->record, size, parts + 2 * sizeof(uint64_t)) &&
+           SHA256(parts, sizeof(parts), ret);
 }
 
 int state_region_read(const struct state_region *r, size_t slot, uint64_t *ret_sequence,
                       const char **ret_bytes, size_t *ret_size)
 {
     const struct slot *s = slot_at(r, slot);
+    uint64_t sequence = s->sequence, size = s->size;
     uint8_t checksum[SHA256_DIGEST_LENGTH];
 
-    if (s->sequence == 0)
-        return s->size == 0 ? -ENOENT : -EBADMSG;
-    if (s->sequence > SEQUENCE_MAX || s->size > r->slot_size - sizeof(struct slot))
+    if (sequence == 0)
+        return size == 0 ? -ENOENT : -EBADMSG;
+    if (sequence > SEQUENCE_MAX || size > r->slot_size - sizeof(struct slot))
         return -EBADMSG;
-    slot_checksum(s, s->sequence, s->size, checksum);
+    if (!slot_checksum(s, sequence, size, checksum))
+        return -ENOMEM;
     if (memcmp(checksum, s->checksum, sizeof(checksum)) != 0)
         return -EBADMSG;
-    *ret_sequence = s->sequence;
+    *ret_sequence = sequence;
     *ret_bytes = s->record;
-    *ret_size = s->size;
+    *ret_size = size;
     return 0;
 }
 
@@ -148,19 +159,22 @@ static void store(uint64_t *at, uint64_t value)
     keep_order();
 }
 
-bool state_region_write(struct state_region *r, size_t slot, const char *bytes, size_t size)
+int state_region_write(struct state_region *r, size_t slot, const char *bytes, size_t size)
 {
     struct slot *s = slot_at(r, slot);
 
     if (size == 0 || size > r->slot_size - sizeof(struct slot))
-        return false;
+        return -EFBIG;
     /* Before the first byte of a secret: a size without a number is something to be wiped. */
     store(&s->size, size);
     memcpy(s->record, bytes, size);
-    slot_checksum(s, r->sequence + 1, size, s->checksum);
+    if (!slot_checksum(s, r->sequence + 1, size, s->checksum)) {
+        state_region_wipe(r, slot);
+        return -ENOMEM;
+    }
     /* The number makes it a record. */
     store(&s->sequence, ++r->sequence);
-    return true;
+    return 0;
 }
 
 void state_region_wipe(struct state_region *r, size_t slot)

@@ -252,6 +252,54 @@ static void interrupted_refreshes_come_before_the_token_ends(void **state _unuse
     story_done(&s);
 }
 
+/* A token that runs out before the distance is over does not shorten it, and neither does another end. */
+static void the_end_of_a_token_does_not_shorten_the_distance(void **state _unused_)
+{
+    struct story s;
+
+    story_init(&s);
+    start(&s);
+    token_comes(&s, "one", SEC(300), 0);
+    sleep_to_fetch(&s);
+    s.now = T0 + SEC(280); /* less is left than a caller gets by default */
+    s.p.n_interrupted = 10;
+    s.random = SEC(50);
+    restart(&s, true, 0);
+    usec_t retry_at = s.p.refresh_at;
+    assert_true(retry_at > s.p.token.expires_at);
+    restart(&s, false, 0);
+    assert_false(begins_to_fetch(&s));
+    assert_int_equal(s.p.refresh_at, retry_at);
+    assert_int_equal(s.wake_at, s.p.token.expires_at);
+    assert_false(sleep_to_deadline(&s));
+    assert_false(token_is_set(&s.p.token));
+    sleep_to_fetch(&s);
+    assert_int_equal(s.now, retry_at);
+    story_done(&s);
+}
+
+/* What it dies of is another client's answer: this one is asked for at once. */
+static void another_client_does_not_inherit_the_distance(void **state _unused_)
+{
+    struct profile_settings other;
+    struct story s;
+
+    story_init(&s);
+    s.settings.is_preloaded = false;
+    assert_int_equal(ask(&s, MIN_TTL_DEFAULT), VERDICT_WAIT);
+    s.p.n_interrupted = 10;
+    restart(&s, true, 0);
+    assert_false(begins_to_fetch(&s));
+    assert_true(s.p.refresh_at > s.now);
+    other = s.settings;
+    assert_false(
+        story_step(&s, (struct event){.kind = EVENT_SETTINGS, .settings = &other, .change = CHANGE_IDENTITY})
+            .fetch);
+    assert_int_equal(ask(&s, MIN_TTL_DEFAULT), VERDICT_WAIT);
+    assert_true(s.p.is_fetching);
+    story_done(&s);
+}
+
 /* It only waited for a slot: nothing was sent. */
 static void what_was_not_sent_costs_no_distance(void **state _unused_)
 {
@@ -434,6 +482,8 @@ int main(void)
         cmocka_unit_test(interruptions_in_a_row_slow_down),
         cmocka_unit_test(callers_do_not_shorten_the_distance),
         cmocka_unit_test(interrupted_refreshes_come_before_the_token_ends),
+        cmocka_unit_test(the_end_of_a_token_does_not_shorten_the_distance),
+        cmocka_unit_test(another_client_does_not_inherit_the_distance),
         cmocka_unit_test(what_was_not_sent_costs_no_distance),
         cmocka_unit_test(an_interruption_after_many_failures_is_no_reset),
         cmocka_unit_test(budgets_are_not_filled_up),

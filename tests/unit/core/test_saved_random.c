@@ -168,7 +168,7 @@ static void save(struct life *l, struct entry *e)
     struct seen *s = seen_of(l, e);
 
     saved_profile_done(&s->saved);
-    assert_int_equal(entry_save(e, &s->saved), 0);
+    assert_int_equal(entry_save(&l->r, e, &s->saved), 0);
     s->has_saved = true;
 }
 

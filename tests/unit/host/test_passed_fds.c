@@ -94,8 +94,8 @@ static void nothing_story(void)
     CHECK(p.n_items == 0 && !p.items);
     CHECK(passed_fds_take(&p, "x") == -1);
     CHECK(passed_fds_take_socket(&p) == -1);
-    passed_fds_done(&p, &test_log);
-    passed_fds_done(NULL, NULL);
+    passed_fds_done(&p);
+    passed_fds_done(NULL);
     CHECK(!said[0]);
 }
 
@@ -120,9 +120,9 @@ static void by_name_story(void)
     CHECK(passed_fds_take_socket(&p) == 3);
     CHECK(passed_fds_take_socket(&p) == 5);
     CHECK(passed_fds_take_socket(&p) == -1);
-    passed_fds_done(&p, &test_log);
+    passed_fds_done(&p);
     CHECK(!said[0] && is_open(3) && is_open(4) && is_open(5) && is_open(6));
-    passed_fds_done(&p, &test_log);
+    passed_fds_done(&p);
 }
 
 static void each_is_taken_by_its_name_once(void **state _unused_)
@@ -134,16 +134,64 @@ static void each_is_taken_by_its_name_once(void **state _unused_)
         (void) close(fds[i]);
 }
 
+static bool is_told(int manager, const char *expected)
+{
+    char text[300] = "";
+
+    return recv(manager, text, sizeof(text) - 1, 0) > 0 && strcmp(text, expected) == 0;
+}
+
+/* A manager's socket in the same process, and the way to it: what is opened later is none of it. */
+static int be_the_manager(struct supervisor **ret)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    char name[sizeof(address.sun_path) + 1];
+
+    /* The kernel picks a name. */
+    CHECK(bind(fd, (struct sockaddr *) &address, sizeof(sa_family_t)) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *) &address, &size) == 0);
+    (void) snprintf(name, sizeof(name), "@%.*s", (int) (size - sizeof(sa_family_t) - 1),
+                    address.sun_path + 1);
+    CHECK(setenv("NOTIFY_SOCKET", name, 1) == 0);
+    CHECK(supervisor_new(ret, NULL, NULL, NULL) == 0);
+    CHECK(supervisor_drop_fd(*ret, "x") == 0);
+    CHECK(is_told(fd, "FDSTOREREMOVE=1\nFDNAME=x"));
+    return fd;
+}
+
 static void stranger_story(void)
 {
+    struct supervisor *s;
     struct passed_fds p;
 
     CHECK(passed_fds_read(&p) == 0);
+    int manager = be_the_manager(&s);
     CHECK(passed_fds_take_socket(&p) == -1);
-    passed_fds_done(&p, &test_log);
+    passed_fds_refuse(&p, s, &test_log);
     CHECK(strstr(said, "\"tcp\"") && strstr(said, "not one of ours"));
     for (int fd = 3; fd < 6; fd++)
         CHECK(!is_open(fd));
+    /* Kept for ever, they would take the room that the state needs to grow. */
+    CHECK(is_told(manager, "FDSTOREREMOVE=1\nFDNAME=datagrams"));
+    CHECK(is_told(manager, "FDSTOREREMOVE=1\nFDNAME=connected"));
+    CHECK(is_told(manager, "FDSTOREREMOVE=1\nFDNAME=tcp"));
+    passed_fds_done(&p);
+}
+
+static void one_too_many_story(void)
+{
+    struct supervisor *s;
+    struct passed_fds p;
+
+    CHECK(passed_fds_read(&p) == 0);
+    (void) be_the_manager(&s);
+    CHECK(passed_fds_take_socket(&p) == 3);
+    passed_fds_refuse(&p, s, &test_log);
+    CHECK(strstr(said, "\"second\" is one more than are served"));
+    CHECK(is_open(3) && !is_open(4));
+    passed_fds_done(&p);
 }
 
 /* Only a listening stream socket of the Unix family has peers with credentials. */
@@ -160,13 +208,23 @@ static void what_is_none_of_ours_is_closed_and_said(void **state _unused_)
     (void) close(pair[1]);
 }
 
+/* The manager goes on listening there: nobody else will say so. */
+static void a_socket_too_many_is_said(void **state _unused_)
+{
+    int fds[] = {listening(SOCK_STREAM), listening(SOCK_STREAM)};
+
+    run_with(fds, 2, "2", "first:second", one_too_many_story);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        (void) close(fds[i]);
+}
+
 static void nameless_story(void)
 {
     struct passed_fds p;
 
     CHECK(passed_fds_read(&p) == 0);
     CHECK(p.n_items == 1 && passed_fds_take_socket(&p) == 3);
-    passed_fds_done(&p, NULL);
+    passed_fds_done(&p);
 }
 
 static void names_may_be_missing(void **state _unused_)
@@ -215,6 +273,7 @@ int main(void)
         cmocka_unit_test(without_a_manager_there_is_nothing),
         cmocka_unit_test(each_is_taken_by_its_name_once),
         cmocka_unit_test(what_is_none_of_ours_is_closed_and_said),
+        cmocka_unit_test(a_socket_too_many_is_said),
         cmocka_unit_test(names_may_be_missing),
         cmocka_unit_test(a_lie_about_them_is_an_error),
         cmocka_unit_test(what_is_for_another_process_is_left_alone),

@@ -34,6 +34,7 @@ static struct saved_profile make_saved(const char *name, const char *token)
                   .lifetime_for = 3600000000,
                   .expires_at = 3600001000},
         .generation = 7,
+        .generation_floor = 5,
         .arrived_at = 2000,
         .refresh_at = 1800000000,
         .used_at = 3000,
@@ -81,6 +82,7 @@ static void assert_same(const struct saved_profile *a, const struct saved_profil
     assert_memory_equal(p.data, q.data, p.size);
     assert_string_equal(a->name, b->name);
     assert_int_equal(a->generation, b->generation);
+    assert_int_equal(a->generation_floor, b->generation_floor);
     assert_int_equal(a->reports.reporters[3].debt_at, b->reports.reporters[3].debt_at);
     assert_int_equal(a->failure.http_status, b->failure.http_status);
     assert_string_equal(a->failure.message, b->failure.message);
@@ -136,7 +138,7 @@ static void only_what_is_meant_is_written(void **state _unused_)
         struct saved_profile clean = make_saved("shop", NULL);
         uint8_t behind = i ? 0xaa : 0x55;
         s->token = clean.token;
-        s->generation = 1;
+        s->generation = s->generation_floor = 1;
         s->arrived_at = s->refresh_at = s->used_at = s->failed_at = s->probe_at = s->demand_debt_at = 2;
         s->reports.debt_at = 3;
         s->reports.is_refusal_told = s->was_fetching = s->was_sent = s->is_idle = s->has_failed_ever = true;
@@ -189,6 +191,11 @@ static void a_made_up_record_is_sane_or_refused(void **state _unused_)
             assert_true(out.token.expires_at == out.token.sent_at + out.token.lifetime_for);
             assert_true(out.has_failed_ever || out.n_failures == 0);
             assert_true(out.generation < out.generation + 1000);
+            assert_true(out.generation_floor < out.generation_floor + 1000);
+            /* It goes into a header. */
+            for (const char *c = secret_peek(&out.token.value); *c; c++)
+                assert_in_range(*c, 0x21, 0x7e);
+            assert_int_equal(strlen(secret_peek(&out.token.value)), out.token.value.size);
         }
     }
     assert_true(n_taken > 256);
@@ -273,7 +280,7 @@ static struct state_region format(void)
         .bytes = memory, .size = SIZE, .slot_size = STATE_SLOT_SIZE_MIN, .n_slots = N_SLOTS};
 
     memset(memory, 0, sizeof(memory));
-    state_region_format(&r, boot);
+    assert_int_equal(state_region_format(&r, boot), 0);
     return r;
 }
 
@@ -308,8 +315,8 @@ static void slots_are_written_read_and_wiped(void **state _unused_)
 
     for (size_t i = 0; i < N_SLOTS; i++)
         assert_slot(&r, i, -ENOENT, NULL);
-    assert_true(state_region_write(&r, 2, "one", 3));
-    assert_true(state_region_write(&r, 0, "three", 5));
+    assert_int_equal(state_region_write(&r, 2, "one", 3), 0);
+    assert_int_equal(state_region_write(&r, 0, "three", 5), 0);
     assert_null(reopen(SIZE, &next));
     assert_int_equal(next.n_slots, N_SLOTS);
     assert_int_equal(next.slot_size, STATE_SLOT_SIZE_MIN);
@@ -329,12 +336,12 @@ static void what_does_not_fit_is_not_written(void **state _unused_)
     static char large[STATE_SLOT_SIZE_MIN];
     struct state_region r = format();
 
-    assert_false(state_region_write(&r, 1, large, STATE_SLOT_SIZE_MIN - STATE_SLOT_OVERHEAD + 1));
-    assert_false(state_region_write(&r, 1, large, SIZE_MAX));
-    assert_false(state_region_write(&r, 1, large, 0));
+    assert_int_equal(state_region_write(&r, 1, large, STATE_SLOT_SIZE_MIN - STATE_SLOT_OVERHEAD + 1), -EFBIG);
+    assert_int_equal(state_region_write(&r, 1, large, SIZE_MAX), -EFBIG);
+    assert_int_equal(state_region_write(&r, 1, large, 0), -EFBIG);
     assert_slot(&r, 1, -ENOENT, NULL);
     assert_int_equal(r.sequence, 0);
-    assert_true(state_region_write(&r, 1, large, STATE_SLOT_SIZE_MIN - STATE_SLOT_OVERHEAD));
+    assert_int_equal(state_region_write(&r, 1, large, STATE_SLOT_SIZE_MIN - STATE_SLOT_OVERHEAD), 0);
     assert_slot(&r, 2, -ENOENT, NULL);
 }
 
@@ -405,7 +412,7 @@ static void a_damaged_slot_is_not_read(void **state _unused_)
     struct state_region r = format();
     char *slot = memory + STATE_HEADER_SIZE + STATE_SLOT_SIZE_MIN;
 
-    assert_true(state_region_write(&r, 1, "record", 6));
+    assert_int_equal(state_region_write(&r, 1, "record", 6), 0);
     for (size_t i = 0; i < 8 * (STATE_SLOT_OVERHEAD + 6); i++) {
         slot[i / 8] = (char) (slot[i / 8] ^ (1 << i % 8));
         assert_slot(&r, 1, -EBADMSG, NULL);
@@ -444,7 +451,7 @@ static void no_number_makes_the_next_one_wrap(void **state _unused_)
     assert_slot(&next, 1, -EBADMSG, NULL);
     assert_slot(&next, 3, -EBADMSG, NULL);
     state_region_wipe(&next, 0);
-    assert_true(state_region_write(&next, 0, "new", 3));
+    assert_int_equal(state_region_write(&next, 0, "new", 3), 0);
     assert_slot(&next, 0, 0, "new");
 }
 

@@ -46,8 +46,8 @@ static int set_up(void **state _unused_)
     memset(old_text, 'o', sizeof(old_text));
     memset(new_text, 'n', sizeof(new_text));
     struct state_region r = region_at(shared);
-    state_region_format(&r, boot);
-    return state_region_write(&r, 1, old_text, sizeof(old_text)) ? 0 : -1;
+    int k = state_region_format(&r, boot);
+    return k < 0 ? k : state_region_write(&r, 1, old_text, sizeof(old_text));
 }
 
 static int tear_down(void **state _unused_)
@@ -151,7 +151,7 @@ static bool has_new; /* the new record was there once */
 
 static void write_new(struct state_region *r)
 {
-    if (!state_region_write(r, 2, new_text, sizeof(new_text)))
+    if (state_region_write(r, 2, new_text, sizeof(new_text)) < 0)
         _exit(1);
 }
 
@@ -209,7 +209,7 @@ static void a_wipe_that_is_cut_off_leaves_the_new(void **state _unused_)
     struct state_region r = region_at(shared);
 
     r.sequence = 10;
-    assert_true(state_region_write(&r, 2, new_text, sizeof(new_text)));
+    assert_int_equal(state_region_write(&r, 2, new_text, sizeof(new_text)), 0);
     assert_true(for_each_cut(wipe_old, nothing_of_the_old_is_left) > 10);
     assert_int_equal(count_bytes(shared, 'o'), 0);
 }
