@@ -278,6 +278,17 @@ void callers_take_answer(struct sim *s, struct waiter *w)
     caller_leave(s, c);
 }
 
+void callers_lose(struct sim *s)
+{
+    for (size_t i = 0; i < SIM_CALLERS_MAX; i++) {
+        struct caller *c = &s->callers[i];
+        if (!c->is_waiting)
+            continue;
+        registry_cancel(&s->registry, &c->waiter);
+        caller_leave(s, c);
+    }
+}
+
 void callers_crowd(struct sim *s)
 {
     for (size_t i = 0; i < s->n_profiles; i++) {

@@ -43,6 +43,7 @@ void check_begin(struct sim_profile *p)
         .demand_at = USEC_INFINITY,
         .recover_by = USEC_INFINITY,
         .is_asleep = true,
+        .carried_at = USEC_INFINITY,
     };
     check_keys_begin(p, false);
 }
@@ -80,13 +81,16 @@ static void check_in_use(struct sim *s, const struct sim_profile *p)
 static void check_decision(struct sim *s, struct sim_profile *p, enum call call, usec_t min_ttl_for)
 {
     struct model *m = &p->model;
-    bool was_asleep = m->is_asleep;
+    bool was_asleep = m->is_asleep, is_repeated = m->is_repeated;
 
-    m->is_asleep = false;
+    m->is_asleep = m->is_repeated = false;
     m->asked_at = s->now;
     m->needed_at = check_needed_at(s, p);
     check(s, p, call != CALL_END, "an attempt that ended must not start the next at once");
-    if (call == CALL_REFRESH)
+    check(s, p, call == CALL_REFRESH || call == CALL_RELOAD || s->now >= m->held_until_at,
+          "a request %.6f s too early, after %u whose answer was lost",
+          (double) (m->held_until_at - s->now) / 1e6, m->n_interrupted);
+    if (call == CALL_REFRESH || (is_repeated && m->is_forced_again))
         m->is_forced = true;
     if (m->is_forced)
         return;
@@ -96,7 +100,7 @@ static void check_decision(struct sim *s, struct sim_profile *p, enum call call,
         check_in_use(s, p);
     if (call == CALL_ADVANCE || call == CALL_START)
         check(s, p, !was_asleep || call == CALL_START, "nobody asked, and it was asleep");
-    if (call == CALL_RELOAD || call == CALL_REPORT || was_asleep)
+    if (call == CALL_RELOAD || call == CALL_REPORT || was_asleep || is_repeated)
         return; /* these have rules of their own */
     if (m->n_failures > 0 || !check_is_usable(s, p, MIN_TTL_DEFAULT))
         return;
@@ -105,7 +109,9 @@ static void check_decision(struct sim *s, struct sim_profile *p, enum call call,
         check_demand(s, p, s->now);
         return;
     }
-    check(s, p, s->now >= check_refresh_window(p, m->arrived_at).from || m->demand_at <= s->now,
+    check(s, p,
+          s->now >= check_refresh_window(p, m->arrived_at).from || m->demand_at <= s->now ||
+              m->carried_at <= s->now,
           "a good token is refreshed too early");
 }
 

@@ -156,5 +156,19 @@ struct check_before check_before_reload(const struct sim *s, const struct sim_pr
 /* After it, for each profile, wherever it came from and whatever became of it. */
 void check_reloaded(struct sim *s, struct sim_profile *p, const struct check_before *before);
 
+/* ---- restart (check_restart.c) ---- */
+
+/* A profile as the process ended, and as the next one found it. */
+struct check_end_of_life {
+    usec_t next_attempt_at, demand_at;
+    bool was_asked, was_sent, was_forced;
+    usec_t restored_at; /* when the next attempt is to be made, before the profiles are started */
+};
+
+struct check_end_of_life check_end_of_life(const struct sim_profile *p);
+
+/* After all profiles were started. */
+void check_restarted(struct sim *s, struct sim_profile *p, const struct check_end_of_life *end);
+
 /* Profiles whose keys are not proven yet. */
 size_t check_n_proving(const struct sim *s);

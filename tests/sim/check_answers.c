@@ -74,8 +74,9 @@ static void check_asked(struct sim *s, const struct caller *c, enum answer answe
     if (check_is_usable(s, p, MIN_TTL_DEFAULT) && check_is_too_long(s, p, min_ttl))
         check(s, p, answer == ANSWER_TOO_LONG, "asked for more than there can be, answered %d", answer);
     check(s, p,
-          p->model.n_failures > 0 || check_is_usable(s, p, MIN_TTL_DEFAULT) || f->is_fetching ||
-              is->is_usable || answer == ANSWER_TOO_LONG,
+          p->model.n_failures > 0 || p->model.held_until_at > s->now ||
+              check_is_usable(s, p, MIN_TTL_DEFAULT) || f->is_fetching || is->is_usable ||
+              answer == ANSWER_TOO_LONG,
           "nothing is usable, and nobody fetches");
 }
 

@@ -38,6 +38,7 @@ static void check_policy(struct sim *s, struct sim_profile *p, const struct chec
     check(s, p, f->is_fetching || f->demand_at == b->demand_at, "a new policy touched a demand");
     if (m->n_failures == 0)
         m->earliest_at = usec_min(m->earliest_at, m->token.sent_at + check_spacing_for(p));
+    m->held_until_at = 0;
     if (f->is_fetching)
         return;
     if (m->n_failures > 0 || m->is_asleep) {
@@ -46,6 +47,7 @@ static void check_policy(struct sim *s, struct sim_profile *p, const struct chec
     }
     if (!is_empty)
         check_planned(s, p, check_refresh_window(p, s->now), f->refresh_at);
+    m->is_repeated = false;
     m->replanned_at = s->now;
 }
 
@@ -59,7 +61,8 @@ static void check_asked_anew(struct sim *s, struct sim_profile *p, const struct 
     check(s, p, is_fetching == must_ask, "new keys: preloaded %d, %zu waiting, in use %d, but fetching %d",
           p->draft.is_preloaded, b->n_waiting, had_use, is_fetching);
     m->is_forced = is_fetching;
-    m->was_asked = m->is_in_flight = false;
+    m->was_asked = m->is_in_flight = m->is_repeated = false;
+    m->held_until_at = 0;
     m->proof = is_fetching ? PROOF_PENDING : PROOF_NONE;
     if (m->is_starting && !is_fetching)
         sim_count(s, N_STARTS_CALLED_OFF);
@@ -75,6 +78,7 @@ static void check_changed_keys(struct sim *s, struct sim_profile *p, const struc
 
     if (has_token)
         sim_count(s, N_KEPT_OVER_KEYS);
+    m->is_token_of_old_keys = true;
     check_asked_anew(s, p, b, !m->is_asleep && (has_token || m->n_failures > 0));
 }
 
@@ -83,7 +87,7 @@ static void check_changed_identity(struct sim *s, struct sim_profile *p, const s
     struct model *m = &p->model;
     bool had_use = !m->is_asleep && (check_left_for(s, p) > 0 || m->n_failures > 0);
 
-    m->has_token = m->has_said_expired = false;
+    m->has_token = m->has_said_expired = m->is_token_of_old_keys = false;
     m->n_failures = m->n_demands = 0;
     m->earliest_at = 0;
     m->reports_of_all = (struct bucket){0};

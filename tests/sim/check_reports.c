@@ -37,7 +37,8 @@ static void fill(struct bucket *b, usec_t interval_for, usec_t now)
 /* The soonest that a report of the current token may set off a request. */
 static usec_t spaced_at(const struct sim *s, const struct sim_profile *p)
 {
-    return usec_max(s->now, p->model.token.sent_at + check_spacing_for(p));
+    usec_t spaced_at = usec_max(p->model.token.sent_at + check_spacing_for(p), p->model.held_until_at);
+    return usec_max(s->now, spaced_at);
 }
 
 struct report_rule check_report_rule(const struct sim *s, const struct sim_profile *p, uint32_t uid)

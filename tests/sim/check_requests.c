@@ -54,6 +54,9 @@ static void attempt_ended(struct sim *s, struct sim_profile *p, enum proof proof
     struct model *m = &p->model;
 
     m->was_asked = m->is_forced = m->is_starting = false;
+    m->n_interrupted = 0;
+    m->held_until_at = 0;
+    m->carried_at = USEC_INFINITY;
     m->keys.n_requests = 0;
     m->recover_by = USEC_INFINITY;
     if (m->proof != PROOF_PENDING)
@@ -70,6 +73,7 @@ static void token_came(struct sim *s, struct sim_profile *p)
     usec_t planned_at = profile_next_attempt_at(&p->entry->profile);
 
     m->has_token = true;
+    m->is_token_of_old_keys = false;
     m->token = p->exchange;
     m->arrived_at = s->now;
     m->generation++;

@@ -85,6 +85,13 @@ static const char *const count_names[N_SIM_COUNTS] = {
     [N_SUSPENDED_ASLEEP] = "suspended while asleep",
     [N_WOKEN] = "woken without a token",
     [N_WOKEN_WITH_TOKEN] = "woken with a token",
+    [N_RESTARTS] = "restarts",
+    [N_TOKENS_RESTORED] = "tokens that went on",
+    [N_TOKENS_LEFT_BEHIND] = "tokens of old keys left behind",
+    [N_RESTARTS_IN_BACK_OFF] = "restarts in a back-off",
+    [N_QUEUED_AGAIN] = "queued again",
+    [N_INTERRUPTED] = "answers lost",
+    [N_HELD] = "distances after lost answers",
 };
 
 static const char *const answer_names[N_ANSWERS] = {

@@ -52,6 +52,7 @@ static void abort_requests(struct sim *s, const struct reload *r, const struct r
 static void forget_profile(struct sim *s, struct sim_profile *p)
 {
     p->entry = NULL;
+    restart_forget(p);
     sim_at(s, &p->edge_event, USEC_INFINITY);
     sim_at(s, &p->poll_event, USEC_INFINITY);
     sim_at(s, &p->report_event, USEC_INFINITY);

@@ -30,7 +30,7 @@ const char *sim_fingerprint(uint64_t token_id, char buf[static FINGERPRINT_SIZE]
     return buf;
 }
 
-static struct sim_profile *profile_of(struct sim *s, const struct entry *e)
+struct sim_profile *sim_profile_of(struct sim *s, const struct entry *e)
 {
     for (size_t i = 0; i < s->n_profiles; i++) {
         if (s->profiles[i].entry == e && sim_is_live(&s->profiles[i]))
@@ -49,6 +49,7 @@ static void start_request(struct sim *s, struct sim_profile *p)
     sim_trace(s, p, "request: slots, end in", s->n_in_flight, p->exchange.end_at - s->now);
     sim_at(s, &p->answer_event, p->exchange.end_at);
     reload_soon(s, s->now, p->exchange.end_at);
+    restart_soon(s, s->now, p->exchange.end_at);
 }
 
 static void give_back_slot(struct sim *s, struct sim_profile *p)
@@ -57,12 +58,17 @@ static void give_back_slot(struct sim *s, struct sim_profile *p)
     p->origin->n_in_flight--;
 }
 
+void sim_lose_request(struct sim *s, struct sim_profile *p)
+{
+    sim_at(s, &p->answer_event, USEC_INFINITY);
+    give_back_slot(s, p);
+}
+
 void sim_abort_request(struct sim *s, struct sim_profile *p)
 {
     sim_trace(s, p, "abort: end in", p->exchange.end_at - s->now, 0);
     sim_count(s, N_ABORTED_IN_FLIGHT);
-    sim_at(s, &p->answer_event, USEC_INFINITY);
-    give_back_slot(s, p);
+    sim_lose_request(s, p);
     registry_abort_fetch(&s->registry, p->entry);
     p->model.is_in_flight = p->model.was_asked = false;
     check(s, p, !p->entry->profile.is_fetching, "called off, and still in flight");
@@ -102,9 +108,10 @@ void sim_drain(struct sim *s)
     while ((w = registry_pop_answer(&s->registry)))
         callers_take_answer(s, w);
     while ((e = registry_pop_fetch(&s->registry, s->now)))
-        start_request(s, profile_of(s, e));
+        start_request(s, sim_profile_of(s, e));
     while ((e = registry_pop_note(&s->registry, &note)))
-        check_note(s, profile_of(s, e), note);
+        check_note(s, sim_profile_of(s, e), note);
+    restart_save(s);
 }
 
 static void advance(struct sim *s)
@@ -178,8 +185,8 @@ static void arm_timer(struct sim *s)
 static void check_idle_turns(struct sim *s)
 {
     const uint64_t *seen = s->counters.seen;
-    uint64_t most =
-        5 * (s->counters.requests + s->n_profiles) + seen[N_HANG_UPS] + 2 * s->n_profiles * seen[N_RELOADS];
+    uint64_t most = 5 * (s->counters.requests + s->n_profiles) + seen[N_HANG_UPS] +
+                    2 * s->n_profiles * (seen[N_RELOADS] + seen[N_RESTARTS]);
 
     check(s, NULL, seen[N_IDLE_TURNS] <= most, "the timer fired too often for nothing");
 }
@@ -233,14 +240,13 @@ static void add_unusable(struct sim *s, struct sim_profile *p)
 
     if (registry_add_unusable(&s->registry, &broken, s->now) < 0)
         abort();
-    p->is_unusable = true;
-    p->draft.is_there = false;
 }
 
-static void add_usable(struct sim *s, struct sim_profile *p)
+void sim_add_entry(struct sim *s, struct sim_profile *p)
 {
-    p->settings = draft_settings(s, p, &p->draft);
-    if (registry_add(&s->registry, p->settings) < 0)
+    if (p->is_unusable)
+        add_unusable(s, p);
+    else if (p->draft.is_there && registry_add(&s->registry, p->settings) < 0)
         abort();
 }
 
@@ -253,12 +259,11 @@ static void add_profile(struct sim *s, size_t i)
     p->answer_event.happen = request_ends;
     draft_begin(s, p, &p->draft);
     p->origin = &s->origins[p->draft.origin];
-    if (i + 1 == s->n_profiles)
-        add_unusable(s, p);
-    else if (i > 0 && s->has_reloads && random_chance(&s->random, 10))
-        p->draft.is_there = false;
-    else
-        add_usable(s, p);
+    p->is_unusable = i + 1 == s->n_profiles;
+    p->draft.is_there = !p->is_unusable && !(i > 0 && s->has_reloads && random_chance(&s->random, 10));
+    if (p->draft.is_there)
+        p->settings = draft_settings(s, p, &p->draft);
+    sim_add_entry(s, p);
     p->entry = registry_find(&s->registry, p->name);
 }
 
@@ -278,6 +283,7 @@ void sim_init(struct sim *s, uint64_t seed, unsigned days, size_t n_profiles)
     s->has_reloads = random_chance(&s->random, 80);
     s->has_idle = random_chance(&s->random, 80);
     s->has_key_changes = random_chance(&s->random, 70);
+    s->has_restarts = random_chance(&s->random, 70);
     s->timer_for = USEC_INFINITY;
     registry_init(&s->registry, s->n_slots, random_next(&s->random));
     for (size_t i = 0; i < s->n_origins; i++)
@@ -290,6 +296,7 @@ void sim_init(struct sim *s, uint64_t seed, unsigned days, size_t n_profiles)
     callers_init(s);
     reporters_init(s);
     reload_init(s);
+    restart_init(s);
     s->timer.happen = timer_fires;
     s->suspend.happen = machine_sleeps;
     if (random_chance(&s->random, 60))
@@ -301,4 +308,6 @@ void sim_done(struct sim *s)
     registry_done(&s->registry);
     for (size_t i = 0; i < s->n_profiles; i++)
         profile_settings_free(s->profiles[i].settings);
+    for (size_t i = 0; i < s->n_profiles; i++)
+        restart_forget(&s->profiles[i]);
 }

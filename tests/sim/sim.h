@@ -10,6 +10,7 @@
  *                seconds or days
  *   accounts.c   which keys the issuers take: regenerated, restored, rotated, withdrawn
  *   drafts.c     what the operator has written for each profile, and what comes into his mind to change
+ *   restart.c    the process ends, at any moment between two turns, and the next one goes on
  *   reload.c     new settings, with fetches in flight; admins who wait for what comes of changed keys
  *   callers.c    who asks: alone, in bursts, at the very moment of an expiry, hanging up
  *   reporters.c  who reports a token as rejected, with reason or without, and who polls for the next one
@@ -151,6 +152,13 @@ struct model {
     enum proof proof;
     bool is_starting;
     usec_t replanned_at; /* a reload changed when to ask */
+    /* Of restarts: */
+    bool is_token_of_old_keys; /* a reload has replaced what it was got with */
+    unsigned n_interrupted;    /* requests in a row whose answer no process saw */
+    usec_t held_until_at;      /* while there are: no request before, but by an admin's will */
+    bool is_repeated;          /* the next one asked for is one that was lost */
+    bool is_forced_again;      /* and that one was forced */
+    usec_t carried_at;         /* a demand that another process had planned; USEC_INFINITY: none */
 };
 
 struct sim_origin {
@@ -176,6 +184,8 @@ struct sim_profile {
     usec_t issued_expiry_at;
     uint64_t generation_max; /* ever told under this name */
     size_t n_waiting;
+    struct saved_profile saved; /* as the last process to have it saved it */
+    bool has_saved;
     struct sim_event phase_event, account_event, answer_event;
     struct sim_event edge_event; /* a caller at the edge of the token's life */
     usec_t edge_min_ttl_for;
@@ -277,6 +287,13 @@ enum sim_count {
     N_SUSPENDED_ASLEEP,
     N_WOKEN,
     N_WOKEN_WITH_TOKEN,
+    N_RESTARTS,
+    N_TOKENS_RESTORED,
+    N_TOKENS_LEFT_BEHIND,
+    N_RESTARTS_IN_BACK_OFF,
+    N_QUEUED_AGAIN,
+    N_INTERRUPTED,
+    N_HELD,
     N_SIM_COUNTS,
 };
 
@@ -297,14 +314,14 @@ struct sim {
     struct registry registry;
     size_t n_slots, n_origins, n_profiles, n_in_flight, n_waiting, n_admins;
     size_t n_uids;
-    bool has_reloads, has_idle, has_key_changes;
+    bool has_reloads, has_idle, has_key_changes, has_restarts;
     struct sim_origin origins[SIM_ORIGINS_MAX];
     struct sim_profile profiles[SIM_PROFILES_MAX];
     struct caller callers[SIM_CALLERS_MAX];
     struct list free_callers;
     struct heap caller_deadlines;
     struct heap events;
-    struct sim_event timer, arrival, suspend, reload, revocation;
+    struct sim_event timer, arrival, suspend, reload, revocation, restart;
     usec_t reloaded_at;       /* the last time */
     usec_t timer_for;         /* what the timer is armed for */
     usec_t late_max_for;      /* how late a timer may be in this run */
@@ -328,8 +345,17 @@ void sim_at(struct sim *s, struct sim_event *event, usec_t at);
 /* Does what came of a call into the registry: answers, requests, notes. Part of the host. */
 void sim_drain(struct sim *s);
 
+/* The profile of an entry that may act. */
+struct sim_profile *sim_profile_of(struct sim *s, const struct entry *e);
+
+/* Adds it to a new registry, as its draft has it. */
+void sim_add_entry(struct sim *s, struct sim_profile *p);
+
 /* The host calls off the request in flight. */
 void sim_abort_request(struct sim *s, struct sim_profile *p);
+
+/* Its answer will not come to anybody. */
+void sim_lose_request(struct sim *s, struct sim_profile *p);
 
 /* The fingerprint of a token, made of its number. Returns `buf`. */
 const char *sim_fingerprint(uint64_t token_id, char buf[static FINGERPRINT_SIZE]);
@@ -382,10 +408,22 @@ void reload_init(struct sim *s);
 /* Seldom enough: the next one comes in between, where it meets something. */
 void reload_soon(struct sim *s, usec_t from, usec_t to);
 
+/* ---- restart.c ---- */
+
+void restart_init(struct sim *s);
+/* Seldom enough, as reload_soon(). */
+void restart_soon(struct sim *s, usec_t from, usec_t to);
+/* Keeps what is to be saved, as the host does after each step. */
+void restart_save(struct sim *s);
+/* The profile is gone: what was saved of it is. */
+void restart_forget(struct sim_profile *p);
+
 /* ---- callers.c, reporters.c ---- */
 
 void callers_init(struct sim *s);
 void callers_crowd(struct sim *s);
+/* The process that they wait for is gone. */
+void callers_lose(struct sim *s);
 void callers_watch_edge(struct sim *s, struct sim_profile *p);
 void callers_take_answer(struct sim *s, struct waiter *w);
 void callers_ask(struct sim *s, struct sim_profile *p, const struct question *q);
