@@ -12,7 +12,10 @@
  * afterwards. */
 void fetch_start(struct daemon *d, struct entry *e);
 
-/* False when a fetch has been in flight for longer than its Timeout= allows: libcurl or the loop is stuck. */
+/*
+ * False when a fetch has been in flight for longer than its Timeout= allows, or the registry was not called
+ * when it wanted to be: libcurl or the loop is stuck. An upstream that does not answer is no such case.
+ */
 bool fetches_are_in_time(const struct daemon *d, usec_t now);
 
 /* Calls off those that a reload has no use for any more; each entry is told by registry_abort_fetch(). */

@@ -275,14 +275,18 @@ bool supervisor_is_ready(const struct supervisor *s)
 
 /* ---- the watchdog ---- */
 
-/* Who is no longer well does not send the ping that is waiting, either. */
+/*
+ * Who is no longer well does not send the ping that is waiting, either. It is asked again soon, still in the
+ * manager's time: one that was only kept from its work, say as the machine stood still, catches up and lives.
+ */
 static int on_watchdog(sd_event_source *source, uint64_t usec _unused_, void *userdata)
 {
     struct supervisor *s = userdata;
 
-    s->is_unsent[STATE_ALIVE] = s->is_healthy(s->userdata);
+    bool is_well = s->is_healthy(s->userdata);
+    s->is_unsent[STATE_ALIVE] = is_well;
     tell(s);
-    int r = sd_event_source_set_time_relative(source, s->ping_for);
+    int r = sd_event_source_set_time_relative(source, is_well ? s->ping_for : s->ping_for / 4);
     if (r >= 0)
         r = sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
     return r;
@@ -296,7 +300,7 @@ static int watch(struct supervisor *s)
         return 0;
     /* Half of the time, as sd_watchdog_enabled(3) advises; CLOCK_MONOTONIC, as the manager counts. */
     s->ping_for = watchdog_for / 2;
-    int r = sd_event_add_time_relative(s->event, &s->watchdog, CLOCK_MONOTONIC, s->ping_for, s->ping_for / 4,
+    int r = sd_event_add_time_relative(s->event, &s->watchdog, CLOCK_MONOTONIC, s->ping_for, s->ping_for / 8,
                                        on_watchdog, s);
     return r < 0 ? r : 0;
 }

@@ -22,8 +22,10 @@
 
 struct supervisor;
 
-/* Asked each time the watchdog is about to be pinged; false lets the ping out, so that the manager restarts
- * us. */
+/*
+ * Asked each time the watchdog is about to be pinged. False leaves the ping out and is asked again soon: so
+ * the manager restarts who stays unwell, and not who was so for a moment.
+ */
 typedef bool supervisor_health(void *userdata);
 
 /*

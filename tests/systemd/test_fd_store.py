@@ -37,18 +37,6 @@ def test_a_crash_as_the_unit_has_it(kept):
     kept.check_nothing_lost(before)
 
 
-def test_a_hang(kept):
-    """The watchdog ends it."""
-    kept.service.drop_in("watchdog", SOON + "WatchdogSec=500ms\n")
-    kept.service.start()
-    before = kept.held()
-    pid = kept.service.pid
-    kept.box.sh("kill", "-STOP", str(pid))
-    kept.box.wait_journal(kept.service.since, UNIT=UNIT, UNIT_RESULT="watchdog")
-    kept.wait_replaced(pid, NRestarts="1")
-    kept.check_nothing_lost(before)
-
-
 def test_systemd_itself_is_started_anew(kept):
     """As an upgrade of it does: the descriptors go through its own memory."""
     service, box = kept.service, kept.box

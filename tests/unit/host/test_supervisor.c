@@ -16,6 +16,7 @@
 
 /* How often the watchdog of these tests wants to hear something, in microseconds. */
 #define WATCHDOG_USEC "20000"
+#define PING_FOR      ((usec_t) 10000)
 /* Far more than anything here takes. */
 #define PATIENCE_FOR (5 * USEC_PER_SEC)
 
@@ -179,6 +180,35 @@ static void a_sick_one_stays_silent_and_may_recover(void **state _unused_)
     is_well = true;
     assert_true(sd_event_run(event, PATIENCE_FOR) > 0);
     assert_string_equal(told(), "WATCHDOG=1");
+}
+
+static unsigned n_periods;
+
+/* Half of the watchdog's time, in which one who is well pings once. */
+static int count_period(sd_event_source *source, uint64_t usec _unused_, void *userdata _unused_)
+{
+    n_periods++;
+    assert_int_equal(sd_event_source_set_time_relative(source, PING_FOR), 0);
+    return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* A single bad moment is not the end: who is sick is asked more often, so that the next ping comes in time.
+ */
+static void who_is_sick_is_asked_more_often(void **state _unused_)
+{
+    sd_event_source *source = NULL;
+
+    start_watched();
+    is_well = false;
+    n_periods = 0;
+    assert_int_equal(sd_event_add_time_relative(event, &source, CLOCK_MONOTONIC, PING_FOR, PING_FOR / 8,
+                                                count_period, NULL),
+                     0);
+    /* Whatever holds up the loop holds up both. */
+    while (n_asked < 40)
+        assert_true(sd_event_run(event, PATIENCE_FOR) > 0);
+    assert_true(n_periods < 25);
+    (void) sd_event_source_disable_unref(source);
 }
 
 /* ---- reload ---- */
@@ -445,6 +475,7 @@ int main(void)
         TEST(without_a_watchdog_nothing_is_pinged),
         TEST(a_healthy_daemon_pings_again_and_again),
         TEST(a_sick_one_stays_silent_and_may_recover),
+        TEST(who_is_sick_is_asked_more_often),
         TEST(a_reload_is_announced_with_its_moment_and_ended),
         TEST(a_manager_that_does_not_read_blocks_nothing),
         TEST(reloads_are_told_in_order_and_end_ready),
