@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -221,6 +222,33 @@ static const char *change_personality(const char *unused)
     return result(personality(ADDR_NO_RANDOMIZE));
 }
 
+static const char *be_traced(const char *unused)
+{
+    (void) unused;
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 ? errno : 0);
+    if (waitpid(child, &status, 0) < 0)
+        return result(-1);
+    errno = WEXITSTATUS(status);
+    return result(errno ? -1 : 0);
+}
+
+static const char *change_scheduler(const char *unused)
+{
+    const struct sched_param none = {0};
+
+    (void) unused;
+    return result(sched_setscheduler(0, SCHED_OTHER, &none));
+}
+
+static const char *ask_kernel_log(const char *unused)
+{
+    (void) unused;
+    return result(syscall(SYS_syslog, 10L, NULL, 0L)); /* the size of its buffer */
+}
+
 static const char *change_priority(const char *unused)
 {
     (void) unused;
@@ -360,6 +388,7 @@ static const struct {
     {"/etc is",               file_system_is,     "/etc"                    },
     {"/usr is",               file_system_is,     "/usr"                    },
     {"/usr/lib is",           file_system_is,     "/usr/lib"                },
+    {"/usr/lib64 is",         file_system_is,     "/usr/lib64"              },
     {"/usr/local/lib is",     file_system_is,     "/usr/local/lib"          },
     {"/var is",               file_system_is,     "/var"                    },
     {"/run is",               file_system_is,     "/run"                    },
@@ -395,6 +424,9 @@ static const struct {
     {"user namespace",        new_user_namespace, NULL                      },
     {"personality",           change_personality, NULL                      },
     {"setpriority",           change_priority,    NULL                      },
+    {"sched_setscheduler",    change_scheduler,   NULL                      },
+    {"ptrace",                be_traced,          NULL                      },
+    {"kernel log",            ask_kernel_log,     NULL                      },
     {"adjtimex",              read_clock_state,   NULL                      },
     {"keyctl",                use_keyring,        NULL                      },
     {"io_uring",              use_io_uring,       NULL                      },

@@ -15,6 +15,7 @@ REFUSED = {
     "/etc is": "read-only",
     "/usr is": "read-only",
     "/usr/lib is": "read-only",
+    "/usr/lib64 is": "read-only",
     "/usr/local/lib is": "read-only",
     "/var is": "read-only",
     "/run is": "read-only",
@@ -38,6 +39,8 @@ REFUSED = {
     "AF_PACKET": "EAFNOSUPPORT",
     "personality": "EPERM",
     "setpriority": "EPERM",
+    "sched_setscheduler": "EPERM",
+    "ptrace": "EPERM",
     "adjtimex": "EPERM",
     "keyctl": "EPERM",
     "process_vm_readv": "EPERM",
@@ -52,6 +55,7 @@ REFUSED_ANYWAY = {
     "foreign system call": "SYS",
     "user namespace": "EPERM",
     "io_uring": "EPERM",
+    "kernel log": "EPERM",
     "CapEff": "0000000000000000",
 }
 # What the daemon needs, or may use.
@@ -66,8 +70,10 @@ SHARED_NAMESPACES = ["net", "user"]
 @pytest.fixture(scope="module")
 def inside(box, probe):
     service = Service(box)
-    yield probe_sandbox(service)
-    service.close()
+    try:
+        return probe_sandbox(service)
+    finally:
+        service.close()
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +119,19 @@ def test_has_a_namespace_of_its_own(inside, outside, name):
 @pytest.mark.parametrize("name", SHARED_NAMESPACES)
 def test_shares_a_namespace(inside, outside, name):
     assert inside[name] == outside[name]
+
+
+def test_libraries_are_found_where_other_distributions_have_them(shop):
+    """Fedora's are all in /usr/lib64; a library that may not be mapped would end the start."""
+    box = shop.box
+    name = "libsystemd.so.0"
+    box.sh("sh", "-c", f"mkdir -p /usr/lib64 && cp -L /usr/lib/*/{name} /usr/lib64/{name}")
+    shop.drop_in("lib64", "[Service]\nEnvironment=LD_LIBRARY_PATH=/usr/lib64\n")
+    try:
+        shop.start()
+        assert f"/usr/lib64/{name}" in box.sh("cat", f"/proc/{shop.pid}/maps").stdout
+    finally:
+        box.sh("rm", f"/usr/lib64/{name}")
 
 
 def test_memory_is_never_swapped(service):

@@ -31,7 +31,7 @@ def install_probe(box, folder):
     # What is there for everybody, and what a sandbox hides.
     for path in ("/tmp/of-others", "/var/tmp/of-others"):
         box.write(path, "")
-    box.sh("mkdir", "-p", "/usr/lib/modules", "/home")
+    box.sh("mkdir", "-p", "/usr/lib/modules", "/usr/lib64", "/home")
     box.sh("mknod", "-m", "0666", "/dev/of-others", "c", "1", "5")
     return PROGRAM
 

@@ -5,6 +5,7 @@ Has what the helpers for profiles of the other system tests ask for (lib/profile
 """
 
 import json
+import time
 
 from lib.daemon import settings_text
 
@@ -136,6 +137,12 @@ class Service:
         code, body = self.ask(f"/v1/profiles/{profile}")
         assert code == 200, body
         return body
+
+    def wait_status(self, profile="shop", **wanted):
+        """Until these members of a profile's status have these values."""
+        deadline = time.monotonic() + PATIENCE
+        while any((status := self.status(profile))[name] != value for name, value in wanted.items()):
+            assert time.monotonic() < deadline, status
 
 
 def read_answer(text):
