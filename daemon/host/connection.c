@@ -294,6 +294,10 @@ static enum MHD_Result send_response(struct connection *c, struct response *resp
         log_error(c->server->log, "no memory for an answer: the connection is closed");
         return MHD_NO;
     }
+    /* So that the client does not ask again on it. Others may have the same answer: theirs is the last as
+     * well. */
+    if (c->server->is_stopping)
+        (void) MHD_add_response_header(response->mhd, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result r = MHD_queue_response(c->mhd, response->status, response->mhd);
     (void) response_unref(response);
     return r;
@@ -467,9 +471,11 @@ void connection_stop_reading(struct connection *c)
     (void) shutdown(c->fd, SHUT_RD);
 }
 
-bool connection_is_expected_to_ask(const struct connection *c)
+usec_t connection_last_call_for(const struct connection *c, usec_t stopped_at)
 {
-    return c->phase == PHASE_READING || (c->phase == PHASE_IDLE && !c->has_asked);
+    if (c->phase == PHASE_READING || (c->phase == PHASE_IDLE && !c->has_asked))
+        return LAST_CALL_FOR;
+    return c->phase == PHASE_IDLE && usec_add(c->since_at, KEPT_RECENT_FOR) > stopped_at ? KEPT_CALL_FOR : 0;
 }
 
 void connection_expire(struct connection *c)

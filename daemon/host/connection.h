@@ -19,6 +19,13 @@ enum phase {
 };
 #define N_PHASES (PHASE_REFUSED + 1)
 
+/* At a stop, how long a request is waited for: of one that has connected and not asked, and of one that has
+ * asked and been answered a short time ago. While the second time runs, new callers wait for the next
+ * process. */
+#define LAST_CALL_FOR   USEC_PER_SEC
+#define KEPT_CALL_FOR   (250 * USEC_PER_MSEC)
+#define KEPT_RECENT_FOR USEC_PER_SEC
+
 /* Connections beyond the limit that can be told so at the same time. */
 #define REFUSED_MAX 16
 
@@ -77,7 +84,9 @@ struct server {
     size_t n_lingering;                /* in PHASE_REFUSED */
     bool is_stopping;
     sd_event_source *grace_timer;
+    usec_t stopped_at;
     sd_event_source *last_call_timer; /* while stopping: for those whose request has not come */
+    usec_t last_call_for;             /* who is waited for no longer when it fires */
     void (*drained)(void *userdata);
     void *drained_userdata;
 };
@@ -120,8 +129,11 @@ void connection_hang_up(struct connection *c);
 /* The server stops: what was sent is still read, and what is sent after this fails at the sender. */
 void connection_stop_reading(struct connection *c);
 
-/* True for one whose client has connected, or begun to send, and could not know that the server stops. */
-bool connection_is_expected_to_ask(const struct connection *c);
+/*
+ * At a stop: how long its next request is waited for. Whoever has connected sends one at once; so does, as
+ * like as not, whoever has just had an answer, and could not know that it was the last. 0: none is expected.
+ */
+usec_t connection_last_call_for(const struct connection *c, usec_t stopped_at);
 
 /* Its phase has lasted too long: ends it, with 408 where a request had begun. */
 void connection_expire(struct connection *c);

@@ -17,9 +17,6 @@
 /* How many events are looked at in one go. */
 #define WATCH_BATCH 64
 
-/* A client that has connected sends its request at once; who only keeps a place is not waited for. */
-#define LAST_CALL_FOR USEC_PER_SEC
-
 /* First bytes are noticed before libmicrohttpd reads them. */
 #define PRIORITY_WATCH (SD_EVENT_PRIORITY_NORMAL - 20)
 
@@ -318,34 +315,44 @@ static int on_grace_over(sd_event_source *source _unused_, uint64_t usec _unused
     return 0;
 }
 
-static int on_last_call_over(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+/* Whoever has had so long for the next request has it no longer. */
+static void stop_reading(struct server *s, usec_t waited_for)
+{
+    for (unsigned i = 0; i < N_PHASES; i++) {
+        list_foreach(item, &s->phases[i])
+        {
+            struct connection *c = container_of(item, struct connection, in_phase);
+            if (connection_last_call_for(c, s->stopped_at) <= waited_for)
+                connection_stop_reading(c);
+        }
+    }
+}
+
+static int on_last_call_over(sd_event_source *source, uint64_t usec _unused_, void *userdata)
 {
     struct server *s = userdata;
 
-    for (unsigned i = 0; i < N_PHASES; i++)
-        list_foreach(item, &s->phases[i])
-            connection_stop_reading(container_of(item, struct connection, in_phase));
-    return 0;
+    stop_reading(s, s->last_call_for);
+    if (s->last_call_for == LAST_CALL_FOR)
+        return 0;
+    s->last_call_for = LAST_CALL_FOR;
+    int r = sd_event_source_set_time(source, usec_add(s->stopped_at, LAST_CALL_FOR));
+    return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 void server_stop(struct server *s, usec_t grace_for, void (*drained)(void *userdata), void *userdata)
 {
     s->is_stopping = true;
+    s->stopped_at = server_now(s);
     s->drained = drained;
     s->drained_userdata = userdata;
     server_sockets_close(s);
-    for (unsigned i = 0; i < N_PHASES; i++) {
-        list_foreach(item, &s->phases[i])
-        {
-            struct connection *c = container_of(item, struct connection, in_phase);
-            if (!connection_is_expected_to_ask(c))
-                connection_stop_reading(c);
-        }
-    }
+    stop_reading(s, 0);
+    s->last_call_for = KEPT_CALL_FOR;
     if (sd_event_add_time(s->event, &s->last_call_timer, CLOCK_BOOTTIME,
-                          usec_add(server_now(s), LAST_CALL_FOR), USEC_PER_MSEC, on_last_call_over, s) < 0)
-        (void) on_last_call_over(NULL, 0, s);
-    usec_t until = s->stats.n_connections == 0 ? 0 : usec_add(server_now(s), grace_for);
+                          usec_add(s->stopped_at, KEPT_CALL_FOR), USEC_PER_MSEC, on_last_call_over, s) < 0)
+        stop_reading(s, LAST_CALL_FOR);
+    usec_t until = s->stats.n_connections == 0 ? 0 : usec_add(s->stopped_at, grace_for);
     if (sd_event_add_time(s->event, &s->grace_timer, CLOCK_BOOTTIME, until, USEC_PER_MSEC, on_grace_over, s) <
         0)
         drained(userdata);

@@ -87,6 +87,9 @@ def test_two_hundred_ends_under_load(service, upstream):
         print(f"{time.monotonic() - began:.1f} s, {ends.n_kills} kills, {ends.n_restarts} restarts, {callers.result}")
     result, seconds = callers.result, time.monotonic() - began
     assert not result["refused"] and not result["lost"] and not result["bad"], result
+    # The daemon waits a quarter of a second for those who ask all the time, and its answer tells them to come anew. A machine
+    # may let one of them sleep for longer, just then.
+    assert result["unsent"] <= N_RESTARTS / 20, result
     assert (ends.n_kills, ends.n_restarts) == (N_KILLS, N_RESTARTS)
     # It was no quiet time: connections broke, processes ended before they were ready.
     assert result["requests"] > 100 * len(PLAN) and result["again"] > N_KILLS, result

@@ -78,9 +78,9 @@ class Client(threading.Thread):
             if self._kills < self._drill.n_kills:
                 raise Broken(error) from None
             raise Unsent from None
-        answer = self._read()
+        answer, is_last = self._read()
         self._has_answered = True
-        if not self._is_keeping:
+        if is_last:
             self._close()
         return answer
 
@@ -103,7 +103,7 @@ class Client(threading.Thread):
             if end:
                 fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
                 if len(body) == int(fields[b"content-length"]):
-                    return int(head.split(b" ", 2)[1]), body
+                    return (int(head.split(b" ", 2)[1]), body), fields.get(b"connection") == b"close"
             try:
                 part = self._sock.recv(65536)
             except ConnectionResetError as error:

@@ -29,6 +29,13 @@ static void stop(usec_t grace_for)
     server_stop(server, grace_for, count_drained, &n_drained);
 }
 
+/* The first time for those who have asked before, then for all. */
+static void last_call_is_over(void)
+{
+    assert_int_equal(sd_event_source_set_time(server->last_call_timer, 0), 0);
+    loop_settle();
+}
+
 static bool is_closed(int fd)
 {
     bool is_end;
@@ -197,6 +204,7 @@ static void what_comes_after_the_stop_fails_at_the_sender(void **state _unused_)
     _cleanup_fd_ int idle = client_connect(), waiting = client_connect(), later = -1;
 
     (void) client_ask(idle, GET_HEALTH);
+    phases_grow_older(SEC(2));
     api.does_wait = true;
     (void) client_ask(waiting, GET_TOKEN);
     stop(SEC(60));
@@ -233,10 +241,35 @@ static void whose_request_is_on_its_way_at_the_stop_is_answered(void **state _un
     stop(SEC(60));
     loop_settle();
     assert_int_equal(n_drained, 0);
-    assert_int_equal(count_text(client_ask(fresh, GET_HEALTH), "hello"), 1);
-    assert_int_equal(count_text(client_ask(half, "Host: x\r\n\r\n"), "hello"), 1);
+    const char *answer = client_ask(fresh, GET_HEALTH);
+    assert_int_equal(count_text(answer, "hello"), 1);
     /* But once. */
+    assert_int_equal(count_text(answer, "Connection: close"), 1);
+    answer = client_ask(half, "Host: x\r\n\r\n");
+    assert_int_equal(count_text(answer, "hello"), 1);
+    assert_int_equal(count_text(answer, "Connection: close"), 1);
     assert_true(is_closed(fresh) && is_closed(half));
+    assert_int_equal(n_drained, 1);
+}
+
+/* A client that asks again and again on its connection sees the end in an answer, not in a failure. */
+static void who_asked_a_moment_ago_may_ask_once_more(void **state _unused_)
+{
+    _cleanup_fd_ int busy = client_connect(), resting = client_connect(), old = client_connect();
+
+    (void) client_ask(old, GET_HEALTH);
+    phases_grow_older(SEC(2));
+    assert_int_equal(count_text(client_ask(busy, GET_HEALTH), "Connection: close"), 0);
+    (void) client_ask(resting, GET_HEALTH);
+    stop(SEC(60));
+    loop_settle();
+    assert_true(is_closed(old));
+    assert_int_equal(count_text(client_ask(busy, GET_HEALTH), "Connection: close"), 1);
+    assert_true(is_closed(busy));
+    assert_int_equal(n_drained, 0);
+    /* Not for long. */
+    last_call_is_over();
+    assert_true(is_closed(resting));
     assert_int_equal(n_drained, 1);
 }
 
@@ -249,8 +282,9 @@ static void half_a_request_does_not_hold_up_the_end(void **state _unused_)
     stop(SEC(60));
     loop_settle();
     assert_int_equal(n_drained, 0);
-    assert_int_equal(sd_event_source_set_time(server->last_call_timer, 0), 0);
-    loop_settle();
+    last_call_is_over();
+    assert_int_equal(n_drained, 0);
+    last_call_is_over();
     assert_true(is_closed(fd) && is_closed(silent));
     assert_int_equal(n_drained, 1);
 }
@@ -357,6 +391,7 @@ int main(void)
         TEST(what_comes_after_the_stop_fails_at_the_sender),
         TEST(without_connections_it_is_drained_at_once),
         TEST(whose_request_is_on_its_way_at_the_stop_is_answered),
+        TEST(who_asked_a_moment_ago_may_ask_once_more),
         TEST(half_a_request_does_not_hold_up_the_end),
         TEST(who_does_not_take_the_answer_is_waited_for_until_the_grace_is_over),
         TEST(a_slow_reader_within_the_grace_gets_all),
