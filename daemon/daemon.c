@@ -21,7 +21,9 @@
 /* How exact deadlines are; also what the kernel may use to wake once for several. */
 #define TIMER_ACCURACY (10 * USEC_PER_MSEC)
 #define AUDIT_ACCURACY (2 * USEC_PER_SEC)
-/* On SIGTERM: for clients that are slow to take their last answer. */
+/* On SIGTERM: for upstream answers that are on their way ... */
+#define FINISH_FOR USEC_PER_SEC
+/* ... and then for clients that are slow to take their last answer. */
 #define GRACE_FOR (5 * USEC_PER_SEC)
 /* The shown wall clock follows CLOCK_REALTIME when it is off by more: steps, not the drift between two
  * clocks. */
@@ -47,6 +49,8 @@ usec_t daemon_monotonic(const struct daemon *d)
 }
 
 /* ---- the pump ---- */
+
+static void stop_serving(struct daemon *d);
 
 static void arm_timer(struct daemon *d)
 {
@@ -81,6 +85,8 @@ void daemon_pump(struct daemon *d)
         server_answer(r, api_finish(&d->api, r));
     }
     arm_timer(d);
+    if (d->is_finishing && list_is_empty(&d->fetches))
+        stop_serving(d);
 }
 
 static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
@@ -170,10 +176,38 @@ static void on_drained(void *userdata)
     (void) sd_event_exit(d->event, EXIT_SUCCESS);
 }
 
+static void stop_serving(struct daemon *d)
+{
+    d->is_finishing = false;
+    (void) sd_event_source_set_enabled(d->finish_timer, SD_EVENT_OFF);
+    server_stop(d->server, GRACE_FOR, on_drained, d);
+    registry_stop(&d->registry, daemon_time(d).now);
+    daemon_pump(d);
+}
+
+static int on_finish_time(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+    stop_serving(userdata);
+    return 0;
+}
+
+/* Whether anybody is to have what the upstream is about to answer: a caller now, or the next process. */
+static bool is_worth_finishing(const struct daemon *d)
+{
+    return !list_is_empty(&d->fetches) && (d->registry.n_waiters > 0 || state_store_is_used(d->state));
+}
+
+/*
+ * Requests to upstreams that are out may end first, for a moment: their callers get a token and no refusal,
+ * and the next process need not ask again. All is served meanwhile. A second signal is for people who do not
+ * want to wait.
+ */
 static int on_signal(sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
 {
     struct daemon *d = userdata;
 
+    if (d->is_finishing)
+        stop_serving(d);
     if (d->is_stopping)
         return 0;
     d->is_stopping = true;
@@ -182,9 +216,11 @@ static int on_signal(sd_event_source *source _unused_, const struct signalfd_sig
              "stopping on %s, with %zu waiting requests to be answered first",
              strsignal((int) info->ssi_signo), d->registry.n_waiters);
     supervisor_stopping(d->supervisor);
-    server_stop(d->server, GRACE_FOR, on_drained, d);
-    registry_stop(&d->registry, daemon_time(d).now);
-    daemon_pump(d);
+    d->is_finishing =
+        is_worth_finishing(d) && sd_event_add_time_relative(d->event, &d->finish_timer, CLOCK_MONOTONIC,
+                                                            FINISH_FOR, 0, on_finish_time, d) >= 0;
+    if (!d->is_finishing)
+        stop_serving(d);
     return 0;
 }
 
@@ -384,8 +420,9 @@ static void daemon_done(struct daemon *d)
     (void) upstream_free(d->upstream);
     (void) state_store_free(d->state);
     (void) supervisor_free(d->supervisor);
-    sd_event_source *sources[] = {d->timer,      d->kick,       d->ready_timer, d->signals[0],
-                                  d->signals[1], d->signals[2], d->audit_timer, d->save_timer};
+    sd_event_source *sources[] = {d->timer,       d->kick,       d->ready_timer,
+                                  d->signals[0],  d->signals[1], d->signals[2],
+                                  d->audit_timer, d->save_timer, d->finish_timer};
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
         (void) sd_event_source_disable_unref(sources[i]);
     (void) sd_event_unref(d->event);

@@ -52,9 +52,11 @@ struct daemon {
     struct list fetches; /* in flight, the oldest first (fetch.h) */
     int64_t wall_offset; /* wall clock minus CLOCK_BOOTTIME, as shown (daemon_time) */
     usec_t skew_logged_at;
-    size_t n_restored;    /* profiles that go on where another process ended */
-    size_t n_interrupted; /* of these, in the middle of a request */
-    bool is_stopping;
+    size_t n_restored;             /* profiles that go on where another process ended */
+    size_t n_interrupted;          /* of these, in the middle of a request */
+    sd_event_source *finish_timer; /* of is_finishing */
+    bool is_stopping;              /* by a signal; no settings are read any more */
+    bool is_finishing; /* at first: still serving, while requests are in flight that shall not be in vain */
 };
 
 /*

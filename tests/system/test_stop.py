@@ -38,11 +38,34 @@ def test_waiting_callers_are_answered(daemon, upstream):
         assert read_to_end(sock) == b""
         sock.close()
     assert daemon.wait_exit() == 0
-    assert time.monotonic() - began < 3 + 5 * TIME_FACTOR, "a stop does not wait for the upstream"
+    assert time.monotonic() - began < 3 + 5 * TIME_FACTOR, "a stop does not wait for the upstream for long"
     assert not daemon.socket.exists()
     line = daemon.log.find("stopping")[0]
     assert "with 100 waiting requests" in line.message
     assert daemon.manager.has(STOPPING="1")
+
+
+def test_an_answer_that_is_on_its_way_is_waited_for(daemon, upstream):
+    """Those who wait get the token, and the upstream is not asked in vain. Held still, the daemon learns of both at once."""
+    client = upstream.vipps_client()
+    hold(daemon, upstream, client)
+    with daemon.connect() as waiting, daemon.connect() as second:
+        for sock in (waiting, second):
+            sock.sendall(request_bytes(f"{TOKEN}?wait=60"))
+        daemon.wait_metric("bearerd_waiters", 2)
+        daemon.signal(signal.SIGSTOP)
+        daemon.signal(signal.SIGTERM)
+        upstream.release(client["client_id"])
+        upstream.wait(client["client_id"], ok=1)
+        daemon.signal(signal.SIGCONT)
+        for sock in (waiting, second):
+            answer = read_answer(sock)
+            assert answer.status == 200 and answer.headers["Connection"] == "close"
+            assert read_to_end(sock) == b""
+    assert daemon.wait_exit() == 0
+    assert len(upstream.requests(client["client_id"])) == 1
+    events = [line.event for line in daemon.log.items]
+    assert events.index("stopping") < events.index("token-fetched")
 
 
 def test_idle_connections_do_not_hold_it_up(daemon, upstream):
@@ -136,12 +159,15 @@ def test_a_client_that_does_not_read_is_not_waited_for_long(daemon, upstream):
         assert time.monotonic() - began < 8 + 5 * TIME_FACTOR
 
 
-def test_a_second_signal_changes_nothing(daemon, upstream):
-    client = upstream.vipps_client()
-    hold(daemon, upstream, client)
-    daemon.signal(signal.SIGTERM)
-    daemon.signal(signal.SIGTERM)
-    daemon.signal(signal.SIGINT)
+def test_further_signals_do_no_harm(daemon, upstream):
+    """The second one stops waiting for the upstream, and the next change nothing."""
+    hold(daemon, upstream, upstream.vipps_client())
+    with daemon.connect() as sock:
+        sock.sendall(request_bytes(f"{TOKEN}?wait=60"))
+        daemon.wait_metric("bearerd_waiters", 1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            daemon.signal(number)
+        assert read_answer(sock).problem_type == "stopping"
     assert daemon.wait_exit() == 0
 
 
