@@ -178,6 +178,7 @@ static void stranger_story(void)
     CHECK(is_told(manager, "FDSTOREREMOVE=1\nFDNAME=connected"));
     CHECK(is_told(manager, "FDSTOREREMOVE=1\nFDNAME=tcp"));
     passed_fds_done(&p);
+    (void) supervisor_free(s);
 }
 
 static void one_too_many_story(void)
@@ -192,6 +193,7 @@ static void one_too_many_story(void)
     CHECK(strstr(said, "\"second\" is one more than are served"));
     CHECK(is_open(3) && !is_open(4));
     passed_fds_done(&p);
+    (void) supervisor_free(s);
 }
 
 /* Only a listening stream socket of the Unix family has peers with credentials. */
