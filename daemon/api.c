@@ -375,7 +375,9 @@ static struct response *handle_reload(struct api *a, struct request *r)
         return api_refuse(a, r, REFUSAL(.kind = PROBLEM_FORBIDDEN),
                           "only admins (Admin= in bearerd.conf) may reload the settings");
     begin_waiter(r, WAIT_FOR_PROOFS);
-    reload_start(a->reload);
+    /* The registry may still wait for upstreams: it would say that nothing is to be proven. */
+    if (!reload_start(a->reload))
+        return refuse_stopping(a, r);
     enum answer answer = registry_await_proofs(a->registry, &r->waiter, WAIT_MAX, api_time(a).now);
     a->kick(a->userdata);
     r->is_waiting = answer == ANSWER_NONE;

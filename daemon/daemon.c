@@ -158,7 +158,7 @@ static int on_hangup(sd_event_source *source _unused_, const struct signalfd_sig
 {
     struct daemon *d = userdata;
 
-    reload_start(&d->reload);
+    (void) reload_start(&d->reload);
     return 0;
 }
 
@@ -216,9 +216,9 @@ static int on_signal(sd_event_source *source _unused_, const struct signalfd_sig
              "stopping on %s, with %zu waiting requests to be answered first",
              strsignal((int) info->ssi_signo), d->registry.n_waiters);
     supervisor_stopping(d->supervisor);
-    d->is_finishing =
-        is_worth_finishing(d) && sd_event_add_time_relative(d->event, &d->finish_timer, CLOCK_MONOTONIC,
-                                                            FINISH_FOR, 0, on_finish_time, d) >= 0;
+    d->is_finishing = is_worth_finishing(d) &&
+                      sd_event_add_time_relative(d->event, &d->finish_timer, CLOCK_MONOTONIC, FINISH_FOR,
+                                                 TIMER_ACCURACY, on_finish_time, d) >= 0;
     if (!d->is_finishing)
         stop_serving(d);
     return 0;

@@ -282,18 +282,19 @@ static void start_reading(struct reload *r)
     end(r);
 }
 
-void reload_start(struct reload *r)
+bool reload_start(struct reload *r)
 {
     if (r->daemon->is_stopping)
-        return;
+        return false;
     if (r->worker) {
         r->is_wanted_again = true;
-        return;
+        return true;
     }
     forget_changes(r);
     registry_hold_proofs(&r->daemon->registry);
     supervisor_reloading(r->daemon->supervisor);
     start_reading(r);
+    return true;
 }
 
 /* ---- the outcome, told ---- */

@@ -63,8 +63,8 @@ void reload_init(struct reload *r, struct daemon *d, const struct settings_sourc
  */
 _must_check_ bool reload_done(struct reload *r);
 
-/* Reads everything anew, from after this call on. */
-void reload_start(struct reload *r);
+/* Reads everything anew, from after this call on. False: the daemon stops, and reads nothing any more. */
+bool reload_start(struct reload *r);
 
 bool reload_is_reading(const struct reload *r);
 

@@ -175,6 +175,9 @@ void report_status(struct daemon *d)
                                   moment[RFC3339_SIZE];
     struct summary s;
 
+    /* The last one says that it stops. */
+    if (d->is_stopping)
+        return;
     summarize(d, t.now, &s);
     if (s.next)
         (void) snprintf(next, sizeof(next), "; next: %s at %s", s.next->name,

@@ -138,9 +138,10 @@ void server_answer(struct request *r, struct response *response);
  * no connection send another request (a request that was sent is answered, one that comes later fails at the
  * sender, which knows that it was not read). Whoever has connected and not asked yet, or is in the middle of
  * asking, has another second for it; whoever had an answer a moment ago, a quarter of one. Each answer says
- * that it is the last of its connection. At an inherited socket nobody is turned away: who is not accepted
- * yet waits there for the next process. `drained` is called, from the loop, when the last connection is gone,
- * and after `grace_for` anyway.
+ * that it is the last of its connection: of several requests that a client has sent there without waiting for
+ * their answers, the others are not looked at, and may be sent again. At an inherited socket nobody is turned
+ * away: who is not accepted yet waits there for the next process. `drained` is called, from the loop, when
+ * the last connection is gone, and after `grace_for` anyway.
  */
 void server_stop(struct server *s, usec_t grace_for, void (*drained)(void *userdata), void *userdata);
 

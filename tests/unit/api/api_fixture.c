@@ -120,13 +120,16 @@ int server_find_unit(struct server *s _unused_, int32_t pid _unused_, char *ret,
 
 /* ---- in place of the daemon ---- */
 
-void reload_start(struct reload *r)
+bool reload_start(struct reload *r)
 {
     assert_ptr_equal(r, &f.reload);
+    if (f.is_stopping)
+        return false;
     f.n_reloads++;
     if (!f.is_reading)
         registry_hold_proofs(&f.registry);
     f.is_reading = true;
+    return true;
 }
 
 bool reload_is_reading(const struct reload *r _unused_)

@@ -71,6 +71,7 @@ struct fixture {
     bool has_no_process_id; /* request_process_id() */
     /* A reload: from reload_start() until the test calls end_reload(). */
     bool is_reading;
+    bool is_stopping;   /* reload_start() reads nothing any more */
     unsigned n_reloads; /* reload_start() */
     unsigned outcome_status;
     const char *outcome; /* reload_write_outcome() */

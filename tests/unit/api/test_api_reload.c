@@ -40,6 +40,17 @@ static void who_reloads_waits_for_the_outcome(void **state _unused_)
     assert_string_equal(answer->body, RELOADED);
 }
 
+/* While the last requests to upstreams end, the registry goes on as ever. */
+static void what_is_not_read_any_more_is_not_said_to_be(void **state _unused_)
+{
+    f.is_stopping = true;
+    f.outcome = RELOADED;
+    f.outcome_status = 200;
+    assert_answer(ask(ADMIN, "POST", RELOAD), 503, "stopping");
+    assert_int_equal(f.n_reloads, 0);
+    assert_int_equal(f.registry.n_waiters, 0);
+}
+
 static void a_refused_reload_is_a_problem(void **state _unused_)
 {
     struct request r = make_request(ADMIN, "POST", RELOAD);
@@ -281,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(only_admins_reload),
         TEST(who_reloads_waits_for_the_outcome),
+        TEST(what_is_not_read_any_more_is_not_said_to_be),
         TEST(a_refused_reload_is_a_problem),
         TEST(it_waits_for_the_proof_of_new_keys),
         TEST(several_have_the_same_outcome),
