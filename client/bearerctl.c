@@ -85,6 +85,7 @@ int main(int argc, char **argv)
         return EXIT_REFUSED;
     (void) setlocale(LC_CTYPE, "");
     (void) signal(SIGPIPE, SIG_IGN); /* a reader that went away is a write that fails, and is said */
+    (void) signal(SIGCHLD, SIG_DFL); /* who inherits that it is ignored learns of no child how it ended */
     if (options_parse(argc, argv, &options, &complaint) < 0) {
         output_error("%s", buffer_peek(&complaint));
         return EXIT_USAGE;

@@ -64,6 +64,15 @@ def test_where_systemd_creds_is_killed_nothing_is_stored_in_the_clear(store):
     assert names(store.encrypted) == names(store.plain) == []
 
 
+def test_a_caller_that_ignores_its_children_does_not_matter(store):
+    """SIGCHLD stays ignored through exec: then nobody would learn how systemd-creds ended."""
+    path = store.instead_of_systemd_creds("kill -9 $$")
+    store.profile("shop", provider="vipps-oauth")
+    caller = ["env", "--ignore-signal=CHLD", f"PATH={path}"]
+    done = store.command(*caller, store.bearerctl, "keys", "shop", "client-secret", stdin=SECRET)
+    assert "not stored: systemd-creds was killed" in done.stderr
+
+
 def test_one_that_fails_for_the_second_key_leaves_the_first_as_it_was(store):
     path = store.instead_of_systemd_creds(
         "case $2 in *subscription-key*) echo 'out of luck' >&2; exit 1;; esac", 'exec /usr/bin/systemd-creds "$@"')
