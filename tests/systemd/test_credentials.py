@@ -305,3 +305,16 @@ def test_the_store_is_never_changed(service, stored):
     service.fail_to_start()
     service.box.wait_show(UNIT, ActiveState=lambda value: value != "activating")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_new_key_is_read_after_many_restarts_in_a_row(service, stored, upstream):
+    """The helper has no limit on starts of its own: it runs before each, and not only before the first few."""
+    client = stored("shop")
+    service.start()
+    for _ in range(6):
+        service.box.ctl("restart", UNIT)
+    upstream.change(client["client_id"], client_secret="another")
+    service.credential("shop.client-secret", "another")
+    service.box.ctl("restart", UNIT)
+    assert service.status()["generation"] == 2 and service.token() == 200
+    assert service.box.show(CREDENTIALS, "Result") == "success"
