@@ -7,7 +7,7 @@ from boxlib.service import EXIT_CONFIG, UNIT
 from lib.profiles import vipps
 
 RESTART_DELAY = 2  # seconds, of the unit
-LIMIT_INTERVAL = 10  # seconds: more starts than StartLimitBurst= in that time are refused
+LIMIT_INTERVAL = 60  # seconds: more starts than StartLimitBurst= in that time are refused
 PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"  # systemd's message id
 STRANGER = {"Profile": {"Provider": "vipps", "Environment": "mars"}}
 
@@ -73,7 +73,7 @@ def test_a_reload_whose_keys_bring_no_token_fails(shop, upstream):
 def test_who_crashes_is_started_again_and_again(shop):
     """More often than the limit on starts, which is not for crashes."""
     assert shop.show("StartLimitIntervalUSec", "RestartUSec") == {
-        "StartLimitIntervalUSec": f"{LIMIT_INTERVAL}s", "RestartUSec": f"{RESTART_DELAY}s",
+        "StartLimitIntervalUSec": "1min", "RestartUSec": f"{RESTART_DELAY}s",
     }  # fmt: skip
     assert LIMIT_INTERVAL / RESTART_DELAY + 1 < int(shop.show("StartLimitBurst"))
     shop.start()
@@ -94,7 +94,7 @@ def test_some_restarts_in_a_row_are_not_too_many(kept):
     """As configuration management makes them, one for each thing that it has changed."""
     kept.service.start()
     before = kept.held()
-    for _ in range(6):
+    for _ in range(15):
         kept.box.ctl("restart", UNIT)
     kept.check_nothing_lost(before)
 

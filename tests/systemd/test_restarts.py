@@ -11,7 +11,7 @@ import time
 
 from boxlib.callers import Callers
 from boxlib.ends import Ends
-from boxlib.service import UNIT
+from boxlib.service import SOCKET_UNIT, UNIT
 from lib.profiles import vipps
 
 # 200 ends. The pairs are so close that the second one mostly comes before READY=1.
@@ -19,6 +19,8 @@ PLAN = ["kill"] * 50 + ["restart"] * 50 + ["restart, kill"] * 30 + ["kill, resta
 N_KILLS = N_RESTARTS = 100
 # The unit's own limits are for nights, not for this: with RestartSec=2s alone the kills would take minutes.
 OFTEN = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=10ms\n"
+OFTEN_ASKED = "[Socket]\nTriggerLimitIntervalSec=0\n"
+SOCKET_DROP_IN = f"/run/systemd/system/{SOCKET_UNIT}.d/often.conf"
 
 # Tokens that are refreshed all the time, by requests that take so long that some are in flight when the daemon ends.
 N_SHORT = 6
@@ -75,6 +77,7 @@ def test_two_hundred_ends_under_load(service, upstream):
     seed = int(os.environ.get("BEARERD_SEED", random.randrange(1 << 32)))
     print(f"BEARERD_SEED={seed}")
     clients = write_profiles(service, upstream)
+    service.box.write(SOCKET_DROP_IN, OFTEN_ASKED)
     service.drop_in("often", OFTEN)
     service.start()
     began, ends = time.monotonic(), Ends(service.box)
@@ -84,6 +87,7 @@ def test_two_hundred_ends_under_load(service, upstream):
         with Callers(service.box, targets, seed) as callers:
             make_ends(ends, callers, random.Random(seed))
     finally:
+        service.box.sh("rm", SOCKET_DROP_IN)
         print(f"{time.monotonic() - began:.1f} s, {ends.n_kills} kills, {ends.n_restarts} restarts, {callers.result}")
     result, seconds = callers.result, time.monotonic() - began
     assert not result["refused"] and not result["lost"] and not result["bad"], result
