@@ -115,6 +115,14 @@ static void locked_block_done(struct locked_block *block)
     locked_free(block->data, block->size);
 }
 
+/* Of a check by root, who could open it; the daemon itself would have failed to. (A list of rights shows as
+ * those of the group.) */
+static bool is_for_root_alone(const struct key_rights *rights, const struct stat *st)
+{
+    return rights->daemon_uid != geteuid() && st->st_uid != rights->daemon_uid &&
+           !(st->st_mode & (S_IRGRP | S_IROTH));
+}
+
 /* Owner and mode: every fault is recorded, so that one round of repairs is enough. */
 static int check_rights(const struct named_file *source, const struct key_rights *rights,
                         struct problems *problems, const struct stat *st)
@@ -125,8 +133,13 @@ static int check_rights(const struct named_file *source, const struct key_rights
         result = refuse(
             source, problems,
             "is owned by uid %u, who could change it; it must be root or uid %u, as whom the daemon runs; "
-            "run: chown root %s",
-            (unsigned) st->st_uid, (unsigned) rights->daemon_uid, source->path);
+            "run: chown %u %s",
+            (unsigned) st->st_uid, (unsigned) rights->daemon_uid, (unsigned) rights->daemon_uid,
+            source->path);
+    else if (is_for_root_alone(rights, st))
+        result = refuse(source, problems,
+                        "can be read by root alone, and the daemon runs as uid %u; run: chown %u %s",
+                        (unsigned) rights->daemon_uid, (unsigned) rights->daemon_uid, source->path);
     if (st->st_mode & (S_IROTH | S_IWOTH))
         result = refuse(source, problems, "is open to every user (mode %04o); run: chmod o= %s",
                         (unsigned) (st->st_mode & 07777), source->path);

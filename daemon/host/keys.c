@@ -112,18 +112,25 @@ static int load_credential(const struct loader *l, enum key_kind kind, const cha
     return load_from(l, kind, &file);
 }
 
+/* For a check from outside the service: the stored key of which systemd makes a credential. */
+static char *stored_path(const struct loader *l, enum key_kind kind)
+{
+    char *path;
+
+    return asprintf(&path, "%s/%s.%s", l->source->encrypted_directory, l->settings->name,
+                    key_kind_credential(kind)) < 0
+               ? NULL
+               : path;
+}
+
 /* For a check from outside the service: is there a key that only systemd can read? 1, 0 or -ENOMEM. */
 static int is_stored_encrypted(const struct loader *l, enum key_kind kind)
 {
-    _cleanup_free_ char *path = NULL;
-
     if (!l->source->encrypted_directory)
         return 0;
-    if (asprintf(&path, "%s/%s.%s", l->source->encrypted_directory, l->settings->name,
-                 key_kind_credential(kind)) < 0) {
-        path = NULL;
+    _cleanup_free_ char *path = stored_path(l, kind);
+    if (!path)
         return -ENOMEM;
-    }
     if (access(path, F_OK) < 0)
         return 0;
     problem_warning(l->problems, l->settings->file, 0,
@@ -131,6 +138,24 @@ static int is_stored_encrypted(const struct loader *l, enum key_kind kind)
                     "(systemctl restart bearerd)",
                     key_kind_words(kind), path);
     return 1;
+}
+
+/* The same, where the running service has the key: would it have it after a restart? A warning, and no error,
+ * since a drop-in may pass another folder. */
+static int note_if_gone(const struct loader *l, const struct want *want)
+{
+    if (!l->source->encrypted_directory || want->is_optional)
+        return 0;
+    _cleanup_free_ char *path = stored_path(l, want->kind);
+    if (!path)
+        return -ENOMEM;
+    if (access(path, F_OK) < 0 && errno == ENOENT)
+        problem_warning(
+            l->problems, l->settings->file, 0,
+            "the %s is no longer stored: the running service has it, and a restart would not; %s is "
+            "gone: bearerctl keys %s",
+            key_kind_words(want->kind), path, l->settings->name);
+    return 0;
 }
 
 static int report_no_key(const struct loader *l, enum key_kind kind)
@@ -152,10 +177,11 @@ static int load_from_credential(const struct loader *l, const struct want *want)
 {
     /* What a unit passes by name is meant for this key; the folder is what `bearerctl keys` stored. */
     int r = load_credential(l, want->kind, "");
-    if (r == -ENOENT)
-        r = load_credential(l, want->kind, KEY_FOLDER_PREFIX);
     if (r != -ENOENT)
         return r;
+    r = load_credential(l, want->kind, KEY_FOLDER_PREFIX);
+    if (r != -ENOENT)
+        return r < 0 ? r : note_if_gone(l, want);
     int stored = is_stored_encrypted(l, want->kind);
     if (stored < 0)
         return stored;

@@ -401,9 +401,23 @@ def test_check_does_not_miss_encrypted_keys(encrypting):
     assert done.returncode == 0
     assert "the client secret is not checked: /etc/bearerd/credentials/shop.client-secret is encrypted" in done.stderr
     encrypting.restart()
-    (encrypting.passed / "PROFILE_shop.client-secret").chmod(0o400)
+    passed = encrypting.passed / "PROFILE_shop.client-secret"
+    passed.chmod(0o400)
+    os.chown(passed, UID, UID)  # systemd lets the service's user read it
     done = encrypting.run("check")
     assert done.returncode == 0 and "warning" not in done.stderr.split("1 profile")[0], done.stderr
+
+
+def test_check_finds_what_root_may_read_and_the_daemon_may_not(encrypting):
+    encrypting.profile("shop", "ClientSecretFile=/etc/bearerd/own", provider="vipps-oauth")
+    own = encrypting.etc / "own"
+    own.write_text(SECRET)
+    own.chmod(0o600)
+    done = encrypting.run("check")
+    assert done.returncode == 1
+    assert f"ClientSecretFile=/etc/bearerd/own can be read by root alone, and the daemon runs as uid {UID}" in done.stderr
+    os.chown(own, UID, UID)
+    assert encrypting.run("check").returncode == 0
 
 
 def test_the_daemon_reads_what_systemd_makes_of_the_folder(daemon, upstream):

@@ -229,6 +229,24 @@ static void test_a_check_knows_of_encrypted_keys(void **state)
     assert_int_equal(load(VIPPS_OAUTH, "ClientSecretFile=@/absent\n", true), -EINVAL);
 }
 
+/* What the running service has may not be there at its next start. */
+static void test_a_check_tells_of_a_key_that_is_no_longer_stored(void **state)
+{
+    (void) state;
+    sandbox_make_directory(&box, "encrypted");
+    char path[SANDBOX_PATH_SIZE];
+    (void) snprintf(path, sizeof(path), "%s", sandbox_path(&box, "encrypted"));
+    sandbox_write(&box, "creds/PROFILE_shop.client-secret", 0400, "in-use");
+    sandbox_write(&box, "creds/PROFILE_shop.next-client-secret", 0400, "optional");
+    encrypted = path;
+    assert_int_equal(load(VIPPS_OAUTH, "", true), 0);
+    assert_int_equal(problems.n_items, 1);
+    assert_true(has_warning(&problems, "shop.conf", "the client secret is no longer stored"));
+    sandbox_write(&box, "encrypted/shop.client-secret", 0600, "blob");
+    assert_int_equal(load(VIPPS_OAUTH, "", true), 0);
+    assert_int_equal(problems.n_items, 0);
+}
+
 static void test_a_key_is_one_line(void **state)
 {
     (void) state;
@@ -376,6 +394,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_missing_key_names_both_places, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_credentials_of_the_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_check_knows_of_encrypted_keys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_check_tells_of_a_key_that_is_no_longer_stored, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_a_key_is_one_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_refused_line_is_reported_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_private_keys, set_up, tear_down),
