@@ -243,9 +243,12 @@ static enum bearer_result fail(const struct bearer_http *h, CURLcode code, struc
     if (h->is_too_large)
         return bearer_error_set(error, BEARER_PROTOCOL, "%s: the answer is larger than any of bearerd's",
                                 h->socket_path);
-    for (size_t i = 0; i < ARRAY_SIZE(causes); i++)
-        if (causes[i].code == code)
-            return bearer_error_set(error, causes[i].result, "%s: %s", h->socket_path, causes[i].message);
+    for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
+        if (causes[i].code != code)
+            continue;
+        error->os_errno = causes[i].result == BEARER_UNREACHABLE ? ECONNRESET : 0;
+        return bearer_error_set(error, causes[i].result, "%s: %s", h->socket_path, causes[i].message);
+    }
     return bearer_error_set(error, BEARER_PROTOCOL, "%s: the answer is not bearerd's (%s)", h->socket_path,
                             curl_easy_strerror(code));
 }

@@ -212,7 +212,8 @@ int bearer_error_http_status(const struct bearer_error *e);
 enum bearer_state bearer_error_state(const struct bearer_error *e);
 /* After how many seconds asking again can help, or BEARER_ABSENT. */
 int64_t bearer_error_retry_after(const struct bearer_error *e);
-/* Why no connection came about, as errno (ENOENT, EACCES, ECONNREFUSED), or 0. */
+/* Why no connection came about, as errno (ENOENT, EACCES, ECONNREFUSED), ECONNRESET when it ended before the
+ * answer did, or 0. */
 int bearer_error_errno(const struct bearer_error *e);
 
 /* ---- a token ---- */

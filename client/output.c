@@ -99,12 +99,14 @@ enum exit_status output_buffer(const struct buffer *b)
 
 const char *output_hint(int os_errno)
 {
+    /* systemd hangs up (ECONNRESET) when it cannot start the daemon. */
     static const struct {
         int os_errno;
         const char *hint;
     } hints[] = {
         {ENOENT,       "is bearerd running? Look at: systemctl status bearerd"                       },
         {ECONNREFUSED, "is bearerd running? Look at: systemctl status bearerd"                       },
+        {ECONNRESET,   "is bearerd running? Look at: systemctl status bearerd"                       },
         {EACCES,       "you are not in group bearerd; ask an administrator: usermod -aG bearerd NAME"},
     };
 

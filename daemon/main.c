@@ -163,7 +163,7 @@ static int load_settings(const struct settings_source *source, struct log *log, 
         report_problem(log, &ret->problems.items[i]);
     if (ret->is_daemon_usable && ret->n_profiles > 0)
         return -1;
-    log_error(log, "%s; `bearerd --check`, run as this user, tells the same again",
+    log_error(log, "%s; `bearerctl check` tells the same again",
               ret->is_daemon_usable ? "not one profile can be used" : "the main settings cannot be used");
     return EXIT_CONFIG;
 }
