@@ -213,8 +213,8 @@ static int on_signal(sd_event_source *source _unused_, const struct signalfd_sig
     d->is_stopping = true;
     log_with(d->log, LOG_LEVEL_NOTICE, LOG_EVENT_STOPPING,
              (FIELD("SIGNAL", strsignal((int) info->ssi_signo))),
-             "stopping on %s, with %zu waiting requests to be answered first",
-             strsignal((int) info->ssi_signo), d->registry.n_waiters);
+             "stopping on %s, with %zu waiting request%s to be answered first",
+             strsignal((int) info->ssi_signo), d->registry.n_waiters, d->registry.n_waiters == 1 ? "" : "s");
     supervisor_stopping(d->supervisor);
     d->is_finishing = is_worth_finishing(d) &&
                       sd_event_add_time_relative(d->event, &d->finish_timer, CLOCK_MONOTONIC, FINISH_FOR,
