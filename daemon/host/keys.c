@@ -166,7 +166,9 @@ static int report_no_key(const struct loader *l, enum key_kind kind)
     problem_error(
         l->problems, s->file, 0,
         "no %s: [Keys] %sFile= is not set, and there is no credential %s.%s in %s, nor " KEY_FOLDER_PREFIX
-        "%s.%s; store it with: bearerctl keys %s, then: systemctl restart bearerd",
+        "%s.%s; store it with: bearerctl keys %s, then: systemctl restart bearerd (where it is stored and "
+        "left out, "
+        "journalctl -u bearerd-credentials says why)",
         suffix, key_kind_setting(kind), s->name, suffix,
         directory ? directory : "$CREDENTIALS_DIRECTORY (which is not set: the unit passes none)", s->name,
         suffix, s->name);

@@ -179,6 +179,7 @@ static void test_a_missing_key_names_both_places(void **state)
     assert_true(has_error(&problems, "shop.conf", "credential shop.client-secret in /tmp/"));
     assert_true(has_error(&problems, "shop.conf", "nor PROFILE_shop.client-secret"));
     assert_true(has_error(&problems, "shop.conf", "store it with: bearerctl keys shop"));
+    assert_true(has_error(&problems, "shop.conf", "journalctl -u bearerd-credentials says why"));
     /* A file that is named is the only place, even where there is a credential. */
     sandbox_write(&box, "creds/shop.client-secret", 0400, "a");
     assert_int_equal(load(VIPPS_OAUTH, "ClientSecretFile=@/absent\n", true), -EINVAL);
