@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the tests in a real systemd. Run as root: /usr/bin/python3 -m pytest tests/systemd [-n 2]
 
-BEARERD_BUILD is the build folder whose programs and units are tested (build). Where there can be no box, every test is
+BEARERD_DEBS is a folder with the Debian packages that are tested; without, BEARERD_BUILD is the build folder whose programs
+and units are (build). Where there can be no box, every test is
 skipped, with the reason.
 """
 

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from boxlib.installed import UNITS
 from boxlib.service import EXIT_CONFIG, SOCKET, SOCKET_UNIT, UNIT
 from lib.profiles import vipps
 
-SOCKET_FILE = "/usr/local/lib/systemd/system/bearerd.socket"
+SOCKET_FILE = f"{UNITS}/bearerd.socket"
 INDENT = "#     "
 RESTART_DELAY = 2  # seconds, of the unit
 SECOND = "bearerd-apps.socket"

@@ -3,11 +3,10 @@
 
 import pytest
 
+from boxlib.installed import PROGRAM
 from boxlib.kept import SOON
 from boxlib.service import SOCKET_UNIT, UNIT
 from lib.profiles import vipps
-
-PROGRAM = "/usr/local/sbin/bearerd"
 
 
 def test_a_restart(kept):

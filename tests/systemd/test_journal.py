@@ -4,6 +4,7 @@
 import base64
 import re
 
+from boxlib.installed import PROGRAM
 from boxlib.service import UNIT
 from lib.profiles import vipps
 
@@ -61,7 +62,7 @@ def test_no_field_holds_a_secret(service, upstream):
     """Of everything that the journal has of this test: by whomever, at any level."""
     client = upstream.vipps_client()
     vipps(service, "shop", upstream, client)
-    service.drop_in("debug", "[Service]\nExecStart=\nExecStart=/usr/local/sbin/bearerd --log-level debug\n")
+    service.drop_in("debug", f"[Service]\nExecStart=\nExecStart={PROGRAM} --log-level debug\n")
     service.start()
     code, body = service.ask("/v1/profiles/shop/token", user="www-data", unit="web.service")
     assert code == 200

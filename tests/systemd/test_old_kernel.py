@@ -5,9 +5,10 @@ import pathlib
 
 import pytest
 
+from boxlib.installed import PROGRAM
 from lib.profiles import vipps
 
-PROGRAM = "/usr/local/libexec/bearerd-old-kernel"
+WRAPPER = "/usr/local/libexec/bearerd-old-kernel"
 SOURCE = pathlib.Path(__file__).resolve().parents[1] / "system/lib/old_kernel.py"
 # With the ids of systemd's sysctl.d; with the kernel's own 32768 a hidden process can never be told for sure.
 PID_MAX_WANTED = 4194304
@@ -15,7 +16,7 @@ PID_MAX_WANTED = 4194304
 DROP_IN = f"""
 [Service]
 ExecStart=
-ExecStart=/usr/bin/python3 -I {PROGRAM} /usr/local/sbin/bearerd
+ExecStart=/usr/bin/python3 -I {WRAPPER} {PROGRAM}
 ExecPaths=/usr/bin
 """
 
@@ -24,7 +25,7 @@ ExecPaths=/usr/bin
 def ruled(service, upstream):
     if int(service.box.sh("cat", "/proc/sys/kernel/pid_max").stdout) != PID_MAX_WANTED:
         pytest.skip("the machine's kernel.pid_max is not as systemd sets it, and a box cannot have its own")
-    service.box.copy(SOURCE, PROGRAM)
+    service.box.copy(SOURCE, WRAPPER)
     service.drop_in("old-kernel", DROP_IN)
     vipps(service, "shop", upstream, upstream.vipps_client(), allow="unit:web.service")
     return service.start()

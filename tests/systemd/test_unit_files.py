@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from boxlib.installed import UNITS
+
 EXPOSURE_MAX = 14  # tenths, of 100
-SERVICE = "/usr/local/lib/systemd/system/bearerd.service"
+SERVICE = f"{UNITS}/bearerd.service"
 
 
 @pytest.mark.parametrize("unit", ["bearerd.service", "bearerd.socket", "bearerd-credentials.service"])
