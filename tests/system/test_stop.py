@@ -51,27 +51,33 @@ def test_waiting_callers_are_answered(daemon, upstream):
     assert daemon.manager.has(STOPPING="1")
 
 
-def test_an_answer_that_is_on_its_way_is_waited_for(daemon, upstream):
-    """Those who wait get the token, and the upstream is not asked in vain. Held still, the daemon learns of both at once."""
-    client = upstream.vipps_client()
+def end_as_the_answer_comes(daemon, upstream, client):
+    """The answer comes once the daemon has begun to stop, and two callers wait for it: what they get."""
     hold(daemon, upstream, client)
-    with daemon.connect() as waiting, daemon.connect() as second:
-        for sock in (waiting, second):
+    with daemon.connect() as first, daemon.connect() as second:
+        for sock in (first, second):
             sock.sendall(request_bytes(f"{TOKEN}?wait=60"))
         daemon.wait_metric("bearerd_waiters", 2)
-        daemon.signal(signal.SIGSTOP)
         daemon.signal(signal.SIGTERM)
+        daemon.log.wait_for("stopping")
         upstream.release(client["client_id"])
-        upstream.wait(client["client_id"], ok=1)
-        daemon.signal(signal.SIGCONT)
-        for sock in (waiting, second):
-            answer = read_answer(sock)
-            assert answer.status == 200 and answer.headers["Connection"] == "close"
-            assert read_to_end(sock) == b""
+        answers = [read_answer(sock) for sock in (first, second)]
+        assert read_to_end(first) == read_to_end(second) == b""
     assert daemon.wait_exit() == 0
+    return answers
+
+
+def test_an_answer_that_is_on_its_way_is_waited_for(daemon, upstream):
+    """Those who wait get the token, and the upstream is not asked in vain. A busy machine is late at times."""
+    for _ in range(N_TRIES):
+        client = upstream.vipps_client()
+        answers = end_as_the_answer_comes(daemon, upstream, client)
+        assert {answer.headers.get("Connection") for answer in answers} == {"close"}
+        if {answer.status for answer in answers} == {200}:
+            break
+        assert {answer.problem_type for answer in answers} == {"stopping"}
+    assert {answer.status for answer in answers} == {200}
     assert len(upstream.requests(client["client_id"])) == 1
-    events = [line.event for line in daemon.log.items]
-    assert events.index("stopping") < events.index("token-fetched")
     # To the manager it goes on stopping, whatever comes in.
     stop = [i for i, message in enumerate(daemon.manager.items) if message.get("STOPPING") == "1"]
     assert len(stop) == 1 and not any("STATUS" in message for message in daemon.manager.items[stop[0] + 1 :])
