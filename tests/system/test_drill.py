@@ -57,6 +57,8 @@ def write_profiles(daemon, upstream):
     """One token that lasts, some that do not, and one that is never got; their clients by name."""
     clients = {f"short{i}": upstream.vipps_client(lifetime=LIFETIME) for i in range(N_SHORT)}
     for name, client in clients.items():
+        # The first refresh is not answered as long as the daemon lives that asked; the others may end in between as well.
+        upstream.fault(client_id=client["client_id"], skip=1, times=1, hang=True)
         upstream.fault(client_id=client["client_id"], delay=0.01)
         profiles.vipps(daemon, name, upstream, client, refresh={"At": f"{AT:.0%}", "Jitter": f"{JITTER:.0%}"})
     clients |= {"long": upstream.vipps_client(), "down": upstream.vipps_client()}
@@ -100,7 +102,7 @@ def test_two_hundred_restarts(manager, daemon, own_upstream):
     assert n_repeated <= n_interrupted, (n_repeated, n_interrupted)
     assert n_requests < n_fetched + n_interrupted, (n_requests, n_fetched, n_interrupted)  # one was fetched for long
     n_refreshes = sum(len(drill.generations(name)) for name in short)
-    assert n_refreshes > 3 * N_SHORT and n_repeated > 0, (n_refreshes, n_repeated)
+    assert n_refreshes > 3 * N_SHORT and n_interrupted >= N_SHORT, (n_refreshes, n_interrupted)
     assert manager.most_kept <= 2
     assert "goes on with" in manager.text
     assert "not used" not in manager.text and "anew" not in manager.text and "cannot be kept" not in manager.text

@@ -39,6 +39,8 @@ def write_profiles(service, upstream):
     """Their clients by name."""
     clients = {f"short{i}": upstream.vipps_client(lifetime=LIFETIME) for i in range(N_SHORT)}
     for name, client in clients.items():
+        # The first refresh is not answered as long as the daemon lives that asked; the others may end in between as well.
+        upstream.fault(client_id=client["client_id"], skip=1, times=1, hang=True)
         upstream.fault(client_id=client["client_id"], delay=DELAY)
         vipps(service, name, upstream, client, refresh={"At": f"{AT:.0%}", "Jitter": f"{JITTER:.0%}"}, allow="unit:web.service")
     others = {name: upstream.vipps_client() for name in ("long", "busy", "refused")}
@@ -122,7 +124,7 @@ def check_upstream(service, upstream, clients, ends, seconds):
     logs = {name: ended(upstream.requests(client["client_id"])) for name, client in clients.items()}
     assert len(logs["long"]) == 1, "a token of an hour is fetched once"
     n_cut = sum(check_short(service, name, logs[name], ends, seconds) for name in logs if name.startswith("short"))
-    assert n_cut > 2, "hardly any end met a request in flight"
+    assert n_cut >= N_SHORT, "each of the short ones has a request that only an end can cut off"
     check_busy(logs["busy"], ends, seconds)
     check_refused(logs["refused"], ends)
     print({name: len(log) for name, log in logs.items()}, f"{n_cut} cut off")
