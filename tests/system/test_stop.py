@@ -226,12 +226,26 @@ def test_an_answer_on_its_way_is_kept_for_the_next_process(daemon, own_upstream)
     raise AssertionError(manager.text)
 
 
-def test_during_start(daemon, upstream):
-    """A stop before the first token is as orderly as any."""
-    client = upstream.vipps_client()
-    hold(daemon, upstream, client)
+def stop_during_start(daemon):
+    """Seconds."""
+    began = time.monotonic()
     daemon.stop()
     assert not daemon.manager.has(READY="1")
+    return time.monotonic() - began
+
+
+def test_during_start(daemon, upstream):
+    """As orderly as any; and for an answer that nobody would get, no caller and no next process, it does not wait.
+
+    A busy machine is late at times.
+    """
+    hold(daemon, upstream, upstream.vipps_client())
+    ends = [stop_during_start(daemon)]
+    while min(ends) > FINISH_FOR and len(ends) < N_TRIES:
+        daemon.start(wait=False)
+        daemon.wait_socket()
+        ends.append(stop_during_start(daemon))
+    assert min(ends) < FINISH_FOR, ends
 
 
 @pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGURG])
