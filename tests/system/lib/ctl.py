@@ -64,7 +64,7 @@ def status_body(name="shop", state="fresh", **members):
     return {
         "name": name, "description": None, "provider": "vipps", "state": state, "generation": 1 if has_token else 0,
         "issued_at": rfc3339(-1800) if has_token else None, "expires_at": rfc3339(1800) if has_token else None,
-        "expires_in": 1800 if has_token else None, "next_refresh_at": rfc3339(605),
+        "expires_in": 1800 if has_token else None, "next_refresh_at": rfc3339(630),
         "fingerprint": "0123456789abcdef" if has_token else None, "consecutive_failures": 0, "last_error": None,
         **members}
 
