@@ -95,15 +95,16 @@ static int make_parent(const char *path, struct buffer *complaint)
 }
 
 /* Others must not be able to put anything into the folder, or to take it away. */
-static int check_folder(const struct folder *f, const struct stat *st, struct buffer *complaint)
+static int check_folder(const char *path, const struct stat *st, const struct key_owner *owner,
+                        struct buffer *complaint)
 {
-    if (st->st_uid != 0 && st->st_uid != geteuid() && st->st_uid != f->owner->uid) {
+    if (st->st_uid != 0 && st->st_uid != geteuid() && st->st_uid != owner->uid) {
         buffer_appendf(complaint, "%s is owned by uid %u, who could change what is in it; run: chown root %s",
-                       f->path, (unsigned) st->st_uid, f->path);
+                       path, (unsigned) st->st_uid, path);
         return -EPERM;
     }
     if (st->st_mode & (S_IWGRP | S_IWOTH)) {
-        buffer_appendf(complaint, "%s can be written by others; run: chmod 0700 %s", f->path, f->path);
+        buffer_appendf(complaint, "%s can be written by others; run: chmod 0700 %s", path, path);
         return -EPERM;
     }
     return 0;
@@ -127,7 +128,7 @@ static int folder_open(struct folder *f, struct buffer *complaint)
         return fail(complaint, "set the mode of", f->path);
     if (is_new && fchown(f->fd, f->owner->uid, f->owner->gid) < 0)
         return fail(complaint, "give away", f->path);
-    r = check_folder(f, &st, complaint);
+    r = check_folder(f->path, &st, f->owner, complaint);
     /* Where it cannot be locked (some network file systems), two at a time get in each other's way; then one
      * of them fails, and says so. */
     while (r == 0 && flock(f->fd, LOCK_EX) < 0 && errno == EINTR)
@@ -238,6 +239,16 @@ static int write_and_place(const struct folder *f, struct key_batch *batch, stru
     if (r < 0)
         return r;
     return fsync(f->fd) < 0 ? fail(complaint, "store a file in", f->path) : 0;
+}
+
+int key_store_check(struct buffer *complaint)
+{
+    const struct key_owner self = {geteuid(), getegid()};
+    struct stat st;
+
+    if (stat(BEARERD_CREDENTIAL_DIRECTORY, &st) < 0)
+        return 0;
+    return check_folder(BEARERD_CREDENTIAL_DIRECTORY, &st, &self, complaint);
 }
 
 /* ---- the batch ---- */

@@ -64,3 +64,9 @@ struct key_owner {
  */
 _must_check_ int key_batch_store(struct key_batch *batch, const struct key_owner *owner,
                                  struct buffer *complaint);
+
+/*
+ * Whether nobody but root can put keys among the encrypted ones, or take them away. Returns 0, also where
+ * there are none, or -EPERM (`complaint` says who else can, and what helps).
+ */
+_must_check_ int key_store_check(struct buffer *complaint);

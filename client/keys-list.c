@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "client/key-places.h"
+#include "client/key-store.h"
 
 /* Of the whole table. */
 #define TABLE_MAX ((size_t) 64 * 1024 * 1024)
@@ -21,6 +22,15 @@ static void try_decryption(struct key_place *place)
     key_place_try(place, &complaint);
     if (place->facts.decryption == KEY_DAMAGED)
         output_note("%s: %s", place->encrypted, buffer_peek(&complaint));
+}
+
+/* What the table cannot show: each key may be fine, and yet be somebody else's. */
+static void warn_of_others(void)
+{
+    _cleanup_(buffer_done) struct buffer complaint = BUFFER_INIT(COMPLAINT_MAX);
+
+    if (key_store_check(&complaint) < 0)
+        output_note("%s", buffer_peek(&complaint));
 }
 
 /* Adds the rows of one profile. 1; 0: there is none of that name, and no key of it; or -ENOMEM. */
@@ -77,6 +87,7 @@ enum exit_status keys_list(const char *directory, const char *profile)
         output_note("no keys here");
         return EXIT_DONE;
     }
+    warn_of_others();
     key_rows_append(&out, &rows, time(NULL), &style);
     return output_buffer(&out);
 }

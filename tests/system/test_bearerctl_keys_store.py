@@ -107,6 +107,8 @@ def test_a_folder_that_others_can_write_is_refused(store):
     assert done.returncode == 1
     assert "can be written by others; run: chmod 0700 /etc/bearerd/credentials" in done.stderr
     assert names(store.encrypted) == names(store.plain) == []
+    assert "can be written by others" in store.run("keys", "--list").stderr
+
 
 def test_a_folder_of_somebody_else_is_refused(store):
     store.profile("shop")
@@ -116,6 +118,7 @@ def test_a_folder_of_somebody_else_is_refused(store):
     assert done.returncode == 1
     assert "is owned by uid 4242, who could change what is in it; run: chown root /etc/bearerd/credentials" in done.stderr
     assert names(store.encrypted) == names(store.plain) == []
+    assert "is owned by uid 4242" in store.run("keys", "--list").stderr
 
 
 @pytest.mark.parametrize("prepare, words", [
