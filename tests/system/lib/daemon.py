@@ -157,6 +157,7 @@ class Daemon:
     def wait_exit(self, timeout=PATIENCE):
         """Wait for the end; the exit status."""
         status = self.process.wait(timeout)
+        self.manager.drain()
         self.log.join()
         self._check_reports()
         self.process = None

@@ -158,6 +158,12 @@ class Manager(_Collector):
         self._socket.close()
         self.end()
 
+    def drain(self):
+        """Until all has been read that was sent before, also by a process that is no more."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"DRAINED=1", self.path)
+        self.wait_for(DRAINED="1")
+
     def has(self, **fields):
         """Whether a message with these fields has come."""
         return any(fields.items() <= message.items() for message in list(self.items))
