@@ -149,6 +149,10 @@ struct connection *connection_admit(struct server *s, struct MHD_Connection *mhd
     char first;
 
     callers_note_accept(&s->callers);
+    /* libmicrohttpd reads next, before the watch below can tell of anything. */
+    ssize_t n = recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n == 0)
+        return NULL; /* gone without a word; whoever makes such by the thousand costs the others little */
     int r = peer_read(fd, &peer);
     if (r < 0) {
         log_warning(s->log, "cannot tell who connects: %s; refused", strerror(-r));
@@ -174,8 +178,7 @@ struct connection *connection_admit(struct server *s, struct MHD_Connection *mhd
     c->user = user;
     user->n_connections++;
     s->stats.n_connections++;
-    /* libmicrohttpd reads next, before the watch below can tell of anything. */
-    connection_enter(c, recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ? PHASE_READING : PHASE_IDLE);
+    connection_enter(c, n > 0 ? PHASE_READING : PHASE_IDLE);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     if (epoll_ctl(s->watch_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         log_warning(s->log, "cannot watch a connection: %s", strerror(errno));

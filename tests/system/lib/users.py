@@ -20,14 +20,16 @@ from .http import request_bytes
 from .settings import PATIENCE
 
 SOURCE = r"""
-import collections, json, re, selectors, socket, sys, threading
+import collections, json, re, selectors, socket, struct, sys, threading
 
 path, patience = sys.argv[1], float(sys.argv[2])
 held, over = [], threading.Event()
 
 def connect():
+    # In time, and yet blocking: with settimeout() a full queue at the socket is EAGAIN, at once.
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(patience)
+    for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(patience), 0))
     sock.connect(path)
     return sock
 

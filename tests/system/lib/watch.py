@@ -136,8 +136,11 @@ class Log(_Collector):
 class Manager(_Collector):
     """The service manager's end of sd_notify(3)."""
 
+    DRAINED = b"that was all"
+
     def __init__(self, folder):
         super().__init__()
+        self._drained = threading.Semaphore(0)
         self.path = os.path.join(folder, "notify")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
@@ -147,6 +150,9 @@ class Manager(_Collector):
 
     def _read(self):
         while data := self._socket.recv(65536):
+            if data == self.DRAINED:
+                self._drained.release()
+                continue
             fields = dict(line.split("=", 1) for line in data.decode("utf-8").splitlines())
             self.add(fields)
 
@@ -161,8 +167,8 @@ class Manager(_Collector):
     def drain(self):
         """Until all has been read that was sent before, also by a process that is no more."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"DRAINED=1", self.path)
-        self.wait_for(DRAINED="1")
+            sock.sendto(self.DRAINED, self.path)
+        assert self._drained.acquire(timeout=PATIENCE)
 
     def has(self, **fields):
         """Whether a message with these fields has come."""
