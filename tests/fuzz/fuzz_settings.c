@@ -3,12 +3,9 @@
  * Any bytes as a main file and as a profile. What must hold: no crash, a result of 0 or -EINVAL that agrees
  * with the problems, no control character in a setting or a message, and a token URL that keys may be sent
  * to.
- *
- * Build with clang -fsanitize=fuzzer, or with -DFUZZ_REPLAY to run the files named as arguments once.
  */
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,22 +86,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_profile(&text);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-int main(int argc, char *argv[])
-{
-    static uint8_t data[1 << 20];
-
-    for (int i = 1; i < argc; i++) {
-        FILE *f = fopen(argv[i], "rb");
-        if (!f) {
-            perror(argv[i]);
-            return 1;
-        }
-        size_t size = fread(data, 1, sizeof(data), f);
-        (void) fclose(f);
-        (void) LLVMFuzzerTestOneInput(data, size);
-    }
-    return 0;
-}
-#endif

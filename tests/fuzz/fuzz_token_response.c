@@ -2,8 +2,6 @@
 /*
  * Any answer to a token request, for libFuzzer: no crash, no leak of a key into the message, and a token only
  * if it can be used. The first bytes choose provider, status, outcome and headers; the rest is the body.
- *
- * Built with: clang -fsanitize=fuzzer,address,undefined
  */
 #include <stdint.h>
 #include <stdio.h>
