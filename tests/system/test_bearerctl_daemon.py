@@ -71,7 +71,8 @@ def test_settings_with_an_error_change_nothing(ctl, daemon, upstream, shop):
     assert output == ""
     assert first.startswith(f"{daemon.profile_folder}/shop.conf:") and ": error: " in first and "RetryMin" in first
     assert last == "bearerctl: not reloaded: 1 error, 0 warnings; the old settings stay in force"
-    assert daemon.token("shop") == before | {"expires_in": daemon.token("shop")["expires_in"]}
+    after = daemon.token("shop")
+    assert after | {"expires_in": 0} == before | {"expires_in": 0}
 
 
 def test_a_new_secret_is_proven(ctl, daemon, upstream, shop):

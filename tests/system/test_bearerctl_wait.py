@@ -112,4 +112,4 @@ def test_wait_says_when_waiting_is_in_vain(serve, run):
         return answer(status_body(state="idle", preload=False, last_error=last_error(LONG)))
 
     serve(reply)
-    says(run("wait", "shop", "--timeout", "1500ms"), 4, "shop: no usable token in time: it is fetched on first use")
+    says(run("wait", "shop", "--timeout", "3s"), 4, "shop: no usable token in time: it is fetched on first use")

@@ -12,6 +12,7 @@ import time
 import pytest
 from lib import profiles
 from lib.http import read_answer, request_bytes
+from lib.process import cpu_time
 from lib.settings import TIME_FACTOR
 from lib.watch import WARNING
 
@@ -164,13 +165,6 @@ def test_too_few_descriptors_to_serve_anybody(daemon, upstream):
     result = daemon.run(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)))
     assert result.returncode == 1
     assert "only 24 file descriptors are allowed, at least 64 are needed" in result.stderr
-
-
-def cpu_time(pid):
-    """Seconds of processor time used."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.needs_root

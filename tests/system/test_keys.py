@@ -24,11 +24,11 @@ def n_requests(upstream, client):
 # --- subscription keys ------------------------------------------------------------------------------------------------
 
 
-def two_keys(daemon, upstream, client):
+def two_keys(daemon, upstream, client, **refresh):
     """The profile "shop" with both subscription keys."""
     path = daemon.key("shop.secondary", client["subscription_keys"][1] + "\n")
     keys = {"SecondarySubscriptionKeyFile": path}
-    profiles.vipps(daemon, "shop", upstream, client, keys=keys, refresh=SLOW)
+    profiles.vipps(daemon, "shop", upstream, client, keys=keys, refresh=SLOW | refresh)
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def test_the_secondary_steps_in_within_the_attempt(daemon, upstream, shop):
 
 
 def test_callers_see_nothing_of_it(daemon, upstream):
-    """A token of two seconds, refreshed by the clock, and the primary key dies in between."""
-    client = upstream.vipps_client(lifetime=2)
-    two_keys(daemon, upstream, client)
+    """A token that is refreshed by the clock, long before its end, and the primary key dies in between."""
+    client = upstream.vipps_client(lifetime=20)
+    two_keys(daemon, upstream, client, RetryMin="1s", At="5%", Jitter="0%")
     daemon.start()
     with Load(daemon, ["/v1/profiles/shop/token?wait=0", "/v1/profiles/shop/headers?wait=0", "/readyz"]) as load:
         load.wait_generation(1)
@@ -350,7 +350,7 @@ def test_an_upstream_that_repeats_what_it_was_sent(daemon, upstream):
         "SecondarySubscriptionKeyFile": daemon.key("shop.secondary", client["subscription_keys"][1]),
         "NextClientSecretFile": daemon.key("shop.next", NEXT),
     }
-    profiles.vipps(daemon, "shop", upstream, client, keys=keys)
+    profiles.vipps(daemon, "shop", upstream, client, keys=keys, refresh=SLOW)
     daemon.start("--log-level", "debug")
     canaries = [client["client_secret"], NEXT, *client["subscription_keys"]]
     words = ["Access denied due to invalid subscription key", "invalid client"]

@@ -139,9 +139,9 @@ def test_a_request_that_does_not_end_is_dropped(daemon, upstream):
     start(daemon, upstream)
     with daemon.connect() as whole, daemon.connect() as drip, daemon.connect() as idle:
         start_of_request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "
+        began = time.monotonic()
         whole.sendall(start_of_request)
         drip.sendall(start_of_request)
-        began = time.monotonic()
         assert drip_until_closed(drip, lambda: daemon.get(TOKEN)).startswith(b"HTTP/1.1 408 ")
         assert 9.5 <= time.monotonic() - began <= 12 + 5 * TIME_FACTOR
         assert read_to_end(whole).startswith(b"HTTP/1.1 408 ")

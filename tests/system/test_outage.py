@@ -77,6 +77,7 @@ def test_outage_longer_than_the_token(daemon, own_upstream):
     daemon.wait_status("shop", lambda s: s["consecutive_failures"] >= status["consecutive_failures"] + 3)
 
     # A caller who waits is served by the retry that succeeds: nobody had to do anything.
+    own_upstream.change(client["client_id"], lifetime=3600)
     own_upstream.up("http")
     assert daemon.token("shop", "?wait=60")["generation"] > status["generation"]
     daemon.log.wait_for("recovered", "shop")
@@ -104,7 +105,7 @@ def test_recovery_comes_within_retry_max(daemon, own_upstream):
 
 def test_refused_keys_and_new_ones(daemon, upstream):
     client = upstream.vipps_client()
-    profiles.vipps(daemon, "shop", upstream, client, refresh={"RetryMin": "1s", "RetryMax": "1s"})
+    profiles.vipps(daemon, "shop", upstream, client, refresh={"RetryMin": "10s", "RetryMax": "10s"})
     upstream.revoke(client["client_id"], "subscription_key")
     daemon.start()
 
@@ -118,10 +119,10 @@ def test_refused_keys_and_new_ones(daemon, upstream):
     assert int(answer.headers["Retry-After"]) >= 1
     line = daemon.log.wait_for("profile-failed", "shop: .*invalid subscription key")
     assert line.level == ERROR
-    # A permanent refusal is probed, slowly: 2 to 4 s after the first failure with RetryMin=1s.
+    # A permanent refusal is probed, slowly: 20 to 40 s after the first failure with RetryMin=10s.
     planned = daemon.metrics().value("bearerd_token_next_refresh_timestamp_seconds", profile="shop")
     asked = upstream.requests(client["client_id"])[-1]["epoch"]
-    assert 1.9 <= planned - asked <= 4.1 + TIME_FACTOR
+    assert 19.9 <= planned - asked <= 40.1 + TIME_FACTOR
     for _ in range(20):
         assert daemon.get("/v1/profiles/shop/token").status == 503
     assert upstream.stats(client["client_id"])["requests"] == 1, "callers do not shorten the back-off"

@@ -51,6 +51,7 @@ def test_a_hangup_is_told_to_the_manager(daemon, upstream, shop):
     daemon.start()
     client = upstream.vipps_client()
     profiles.vipps(daemon, "third", upstream, client)
+    daemon.manager.drain()
     mark, before = len(daemon.manager.items), time.monotonic_ns() // 1000
     daemon.signal(signal.SIGHUP)
     daemon.manager.wait_for(since=mark, READY="1")
@@ -353,14 +354,18 @@ def test_two_reloads_at_once_end_with_what_the_last_one_saw(daemon, upstream, sh
             assert changes(read_answer(sock).json) == {"other": ("access", None)}
     assert daemon.get("/v1/profiles/other/token").status == 404
     daemon.manager.wait_for(since=mark, READY="1")
+    daemon.log.wait_for(match=RELOADED, count=2)
     assert len(daemon.log.find(match=RELOADED)) == 2
     assert reload(daemon)["unchanged"] == 2
 
 
 def has_reader(daemon):
     """Whether the daemon's thread that reads settings is there."""
-    names = (thread / "comm" for thread in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir())
-    return "settings\n" in [name.read_text() for name in names]
+    names = []
+    for thread in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            names.append((thread / "comm").read_text())
+    return "settings\n" in names
 
 
 @pytest.mark.needs_root

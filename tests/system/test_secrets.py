@@ -12,6 +12,8 @@ import pytest
 from lib import profiles
 
 SECRET = "kEy/Canary+{}=with:odd&chars%41=="
+# Each request is one that a test forces, and meets the fault that it has set.
+SLOW = {"RetryMin": "30s", "RetryMax": "60s"}
 PLAIN_SECRET = "paper tigers yawn"  # as some people make them: nothing but its value tells that it is one
 
 
@@ -106,10 +108,10 @@ def test_canaries(daemon, upstream):
     oauth = upstream.oauth_client("vipps-oauth", client_secret=SECRET.format("oauth"))
     basic = upstream.oauth_client("basic", client_secret=PLAIN_SECRET)
     post = upstream.oauth_client("post", client_secret=SECRET.format("post"))
-    profiles.vipps(daemon, "vipps", upstream, vipps)
-    profiles.vipps_oauth(daemon, "oauth", upstream, oauth)
-    profiles.oauth2(daemon, "basic", upstream, basic, "basic")
-    profiles.oauth2(daemon, "post", upstream, post, "post")
+    profiles.vipps(daemon, "vipps", upstream, vipps, refresh=SLOW)
+    profiles.vipps_oauth(daemon, "oauth", upstream, oauth, refresh=SLOW)
+    profiles.oauth2(daemon, "basic", upstream, basic, "basic", refresh=SLOW)
+    profiles.oauth2(daemon, "post", upstream, post, "post", refresh=SLOW)
     clients = {"vipps": vipps, "oauth": oauth, "basic": basic, "post": post}
     for name, client in clients.items():
         watcher.add(f"secret of {name}", client["client_secret"])
@@ -147,7 +149,7 @@ def test_canaries_of_a_cold_profile(daemon, upstream):
     for fault, rule in bodies(SECRET.format("cold"), canary).items():
         client = upstream.vipps_client(client_secret=SECRET.format("cold"))
         upstream.fault({"client_id": client["client_id"], **rule})
-        profiles.vipps(daemon, fault, upstream, client, refresh={"RetryMin": "30s", "RetryMax": "60s"})
+        profiles.vipps(daemon, fault, upstream, client, refresh=SLOW)
         clients[fault] = client
         watcher.add(f"subscription key of {fault}", client["subscription_keys"][0])
     watcher.add("secret", SECRET.format("cold"))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """From nothing to ready: when READY=1 is sent, what the first seconds look like, and what a start leaves alone."""
 
+import time
+
 import pytest
 from lib import profiles
 from lib.settings import TIME_FACTOR
@@ -59,13 +61,14 @@ def test_ready_when_every_profile_answered_one_way_or_the_other(daemon, upstream
     profiles.vipps(daemon, "good", upstream, good)
     profiles.vipps(daemon, "refused", upstream, refused)
     profiles.vipps(daemon, "hanging", upstream, hanging, refresh={"Timeout": f"{int(2 * TIME_FACTOR)}s"})
+    began = time.monotonic()
     daemon.start(wait=False)
 
     upstream.wait(good["client_id"], ok=1)
     daemon.log.wait_for("profile-failed", "refused")
     daemon.wait_socket()
-    daemon.status("good")  # a turn of the loop later there is still no READY
-    assert not daemon.manager.has(READY="1")
+    daemon.status("good")  # a turn of the loop later there is still no READY, as long as there is time to answer
+    assert not daemon.manager.has(READY="1") or time.monotonic() - began >= 2 * TIME_FACTOR
 
     daemon.wait_ready()
     assert daemon.log.wait_for("profile-failed", "hanging").level == ERROR

@@ -226,6 +226,7 @@ def test_a_waiter_survives_failures_that_may_pass(daemon, upstream, shop):
 
 
 def test_a_forced_refresh_tells_its_outcome(daemon, upstream, shop):
+    profiles.vipps(daemon, "shop", upstream, shop, refresh={"RetryMin": "30s", "RetryMax": "60s"})  # nothing but what is forced
     daemon.start()
     upstream.fault(client_id=shop["client_id"], status=503)
     answer = daemon.call("POST", "/v1/profiles/shop/refresh")

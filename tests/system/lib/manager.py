@@ -25,6 +25,7 @@ from .watch import parse_line
 FIRST_FD = 3  # SD_LISTEN_FDS_START
 HIGH_FD = 200  # above what the child gets
 BACKLOG = 4096
+DRAINED = b"that was all"
 
 # The process id must be known before the program begins, and stays the same through exec.
 SHELL = 'export LISTEN_PID=$$; exec "$@"'
@@ -42,6 +43,7 @@ class ServiceManager:
         self.most_kept = 0
         self._changed = threading.Condition()
         self._is_ready = False
+        self._drained = threading.Semaphore(0)
         self._log_path = daemon.folder / "manager.log"
         self._log = open(self._log_path, "ab")  # noqa: SIM115
         self._notify_path = str(daemon.folder / "notify")
@@ -66,6 +68,9 @@ class ServiceManager:
             data, ancillary, _, _ = self._notify.recvmsg(65536, socket.CMSG_SPACE(64))
             if not data:
                 return
+            if data == DRAINED:
+                self._drained.release()
+                continue
             fields = dict(line.split("=", 1) for line in data.decode().splitlines())
             fds = array.array("i")
             for level, kind, payload in ancillary:
@@ -89,11 +94,9 @@ class ServiceManager:
 
     def _drain(self):
         """Until all has been read that a process has sent that is no more."""
-        with self._changed:
-            self._is_ready = False
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"READY=1", self._notify_path)
-        self.wait_ready()
+            sock.sendto(DRAINED, self._notify_path)
+        assert self._drained.acquire(timeout=PATIENCE), "the manager's thread has ended"
 
     def wait_ready(self):
         """Until READY=1."""
