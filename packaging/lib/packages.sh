@@ -65,6 +65,8 @@ packages_install() {
     fi
     echo "Installing ${missing[*]}"
     local -x DEBIAN_FRONTEND=noninteractive
-    apt-get -q update </dev/null &&
-        apt-get -q install -y --no-install-recommends "${missing[@]}" </dev/null
+    # A fresh machine may be busy with its own upgrades, and mirrors are out of order at times.
+    local patiently=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    apt-get -q "${patiently[@]}" update </dev/null &&
+        apt-get -q "${patiently[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null
 }
