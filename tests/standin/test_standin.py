@@ -638,14 +638,14 @@ def test_oauth_tokens_need_no_subscription_key_and_get_none(upstream):
 
 
 def test_token_expires_by_the_upstreams_clock(alone):
-    client = alone.vipps_client(lifetime=100)
+    client = alone.vipps_client(lifetime=1000)
     token = fetch(alone, client).json["access_token"]
-    alone.advance(98)
+    alone.advance(960)
     assert alone.ping(api_headers(client, token))[0] == 200
-    alone.advance(2)
+    alone.advance(40)
     assert alone.ping(api_headers(client, token)) == (401, {"error": "token expired"})
     ahead = email.utils.parsedate_to_datetime(fetch(alone, client).headers["Date"]).timestamp() - time.time()
-    assert 60 < ahead < 101
+    assert 960 < ahead < 1001
 
 
 def test_default_lifetime(alone):
@@ -928,8 +928,9 @@ def test_drop_and_reset_at_accept(alone):
     address = urllib.parse.urlsplit(alone.http)
     with socket.create_connection((address.hostname, address.port), timeout=30) as sock:
         assert sock.recv(1) == b""
-    with socket.create_connection((address.hostname, address.port), timeout=30) as sock:
-        with pytest.raises(ConnectionResetError):
+    # The reset may be there before the program has learnt that the connection stands.
+    with pytest.raises(ConnectionResetError):
+        with socket.create_connection((address.hostname, address.port), timeout=30) as sock:
             sock.recv(1)
     assert fetch(alone, client).status == 200 and alone.stats()["requests"] == 1
 

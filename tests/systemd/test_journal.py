@@ -86,6 +86,7 @@ def test_a_journal_that_has_stopped_stops_nobody(shop):
         box.sh("sh", "-ec", f"for i in $(seq {n_asked}); do bearerctl refresh shop; done")
     finally:
         box.ctl("kill", "--signal=CONT", "systemd-journald.service")
+    box.sh("journalctl", "--sync")  # its queue has been read
     box.sh("bearerctl", "refresh", "shop")
     fetched = shop.events("token-fetched")
     assert len(fetched) < n_asked, "nothing filled the queue"

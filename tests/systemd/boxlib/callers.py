@@ -31,8 +31,9 @@ import subprocess
 from .box import PATIENCE
 from .service import SOCKET
 
-# Seconds. Interruptions in a row, each followed by a longer distance to the next request, could outlive a short token.
-ENOUGH = 2.5
+# Seconds. Interruptions in a row, each followed by a longer distance to the next request, could outlive a short token; so could
+# a machine that stands still between the look and the end. Tokens that are refreshed in time have more left.
+ENOUGH = 3.5
 
 # Answers each line on standard input with one. No answer is waited for longer than PATIENCE.
 SOURCE = """

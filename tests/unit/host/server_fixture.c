@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "host/clock.h"
+
 #define READ_SIZE ((size_t) 4 << 20)
 /* More turns of the loop than any test has work for. */
 #define TURNS_MAX 20000
@@ -202,6 +204,18 @@ size_t count_phase(enum phase phase)
 
     list_foreach(i, &server->phases[phase]) n++;
     return n;
+}
+
+void phases_are_old(usec_t age)
+{
+    for (unsigned i = 0; i < N_PHASES; i++) {
+        list_foreach(k, &server->phases[i])
+        {
+            container_of(k, struct connection, in_phase)->since_at = clock_boottime() - age;
+        }
+    }
+    server_arm_timer(server);
+    loop_settle();
 }
 
 void phases_grow_older(usec_t by)

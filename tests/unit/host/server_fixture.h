@@ -82,6 +82,9 @@ const char *client_ask(int fd, const char *text);
 /* How many connections are in a phase. */
 size_t count_phase(enum phase phase);
 
+/* Lets all connections have been in their phase for that long, whatever time the test has taken. */
+void phases_are_old(usec_t age);
+
 /* Lets all connections have been in their phase for that much longer. */
 void phases_grow_older(usec_t by);
 

@@ -24,9 +24,16 @@ static int set_up(void **state)
     return server_set_up(state);
 }
 
+/* However long a busy machine takes, the last call goes on until a test says otherwise. */
+static void hold_last_call(void)
+{
+    assert_int_equal(sd_event_source_set_time(server->last_call_timer, USEC_INFINITY), 0);
+}
+
 static void stop(usec_t grace_for)
 {
     server_stop(server, grace_for, count_drained, &n_drained);
+    hold_last_call();
 }
 
 /* The first time for those who have asked before, then for all. */
@@ -34,6 +41,7 @@ static void last_call_is_over(void)
 {
     assert_int_equal(sd_event_source_set_time(server->last_call_timer, 0), 0);
     loop_settle();
+    hold_last_call();
 }
 
 static bool is_closed(int fd)
@@ -52,7 +60,7 @@ static void an_idle_connection_is_closed_after_a_minute(void **state _unused_)
 
     (void) client_ask(used, GET_TOKEN);
     assert_int_equal(count_phase(PHASE_IDLE), 2);
-    phases_grow_older(SEC(59));
+    phases_are_old(SEC(59));
     assert_false(is_closed(fresh) || is_closed(used));
     phases_grow_older(SEC(1) + 1);
     assert_true(is_closed(fresh) && is_closed(used));
@@ -71,7 +79,7 @@ static void a_request_must_be_whole_within_ten_seconds(void **state _unused_)
         bool is_end;
         assert_string_equal(client_ask(slow, parts[i]), "");
         assert_int_equal(count_phase(PHASE_READING), 1);
-        phases_grow_older(SEC(9));
+        phases_are_old(SEC(9));
         assert_false(is_closed(slow));
         /* More bytes buy no more time. */
         assert_int_equal(client_send(slow, i == 0 ? "E" : "1"), 0);
