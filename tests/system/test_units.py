@@ -38,12 +38,6 @@ def has_peer_pidfd():
     return True
 
 
-@pytest.fixture
-def units():
-    with Slice() as one:
-        yield one
-
-
 class Place:
     """What the daemon and its callers are started under.
 
