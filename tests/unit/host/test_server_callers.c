@@ -63,6 +63,27 @@ static void refusals_are_counted_by_limit(void **state _unused_)
     close_all(fds, ARRAY_SIZE(fds));
 }
 
+/* Whoever hung up before it was its turn takes no place, and none of the few for those that are refused. */
+static void who_is_gone_already_counts_for_nothing(void **state _unused_)
+{
+    int fds[2];
+
+    server_restart(2, 2);
+    assert_int_equal(connect_all(fds, ARRAY_SIZE(fds)), 2);
+    for (unsigned i = 0; i < 100; i++)
+        (void) close(client_connect());
+    int asks = client_connect();
+    assert_int_equal(client_send(asks, GET_TOKEN), 0);
+    /* Its answer is written to nobody, but what it asked has come. */
+    (void) close(asks);
+    loop_settle();
+    assert_int_equal(server_get_stats(server)->n_connections, 2);
+    assert_int_equal(server_get_stats(server)->n_refused_connections, 1);
+    assert_int_equal(n_limited(LIMIT_CONNECTIONS), 1);
+    assert_int_equal(count_text(client_ask(fds[0], GET_TOKEN), "hello"), 1);
+    close_all(fds, ARRAY_SIZE(fds));
+}
+
 /* They are for connections to come; those that are there stay. */
 static void limits_can_change(void **state _unused_)
 {
@@ -277,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_last_eighth_is_kept_for_those_with_few),
         TEST(refusals_are_counted_by_limit),
+        TEST(who_is_gone_already_counts_for_nothing),
         TEST(limits_can_change),
         TEST(the_caller_is_this_process),
         TEST(a_process_is_known_again_while_it_lives),
