@@ -16,7 +16,8 @@ TRY_PACKAGES=(
     ca-certificates curl python3 python3-cryptography
 )
 
-# libc6-dbg is what valgrind needs of libc, libclang-rt-dev brings libFuzzer; dbus and systemd are for the boxes of tests/systemd, and start nothing here.
+# libc6-dbg is what valgrind needs of libc, libclang-rt-dev brings libFuzzer; dbus and systemd are for the boxes of
+# tests/systemd, and start nothing here.
 TEST_PACKAGES=(
     "${TRY_PACKAGES[@]}"
     clang clang-format dbus git iproute2 libc6-dbg libclang-rt-dev libcmocka-dev mandoc openssl
